@@ -1,0 +1,62 @@
+package plugin
+
+// Body is a queue of chunks between the proxy and a guest, and how it ended.
+type Body struct {
+	chunks [][]byte
+	head   int
+	size   int
+
+	// Ended is set when no further chunk will be pushed.
+	Ended bool
+	// Trailers came after the last chunk; nil when there were none. They count
+	// once Ended is set.
+	Trailers Headers
+}
+
+// Push appends a chunk, which the queue then owns. Empty chunks vanish.
+func (b *Body) Push(chunk []byte) {
+	if len(chunk) == 0 {
+		return
+	}
+	b.chunks = append(b.chunks, chunk)
+	b.size += len(chunk)
+}
+
+// Pop removes the first chunk; nil when the queue is empty.
+func (b *Body) Pop() []byte {
+	if b.head == len(b.chunks) {
+		return nil
+	}
+	chunk := b.chunks[b.head]
+	b.chunks[b.head] = nil
+	b.head++
+	b.size -= len(chunk)
+	if b.head == len(b.chunks) {
+		b.chunks, b.head = b.chunks[:0], 0
+	}
+	return chunk
+}
+
+// Take removes up to n bytes, from the first chunk only; nil when the queue is
+// empty.
+func (b *Body) Take(n int) []byte {
+	if b.head == len(b.chunks) || n <= 0 {
+		return nil
+	}
+	chunk := b.chunks[b.head]
+	if n >= len(chunk) {
+		return b.Pop()
+	}
+	b.chunks[b.head] = chunk[n:]
+	b.size -= n
+	return chunk[:n:n]
+}
+
+// Len is the number of bytes queued.
+func (b *Body) Len() int { return b.size }
+
+// Discard drops what is queued.
+func (b *Body) Discard() {
+	clear(b.chunks)
+	b.chunks, b.head, b.size = b.chunks[:0], 0, 0
+}

@@ -1,0 +1,51 @@
+package plugin
+
+import (
+	"log/slog"
+	"net/url"
+	"time"
+)
+
+// Spec is one plugin's configuration, checked and with defaults filled in.
+type Spec struct {
+	// Name is pluginName: in logs, metrics, and the root id of a proxy-wasm module.
+	Name string
+	// URL is where the wasm comes from, SHA256 its expected digest in hex or "".
+	URL    string
+	SHA256 string
+	// Config is pluginConfig as the guest gets it: strings as they are, anything
+	// else as JSON. ConfigMap holds the entries of a mapping (wasi:config), with
+	// strings as they are and other values as JSON.
+	Config    []byte
+	ConfigMap map[string]string
+	// Env is the guest's environment.
+	Env map[string]string
+	// FailStrategy says what becomes of an exchange whose guest failed.
+	FailStrategy FailStrategy
+	// Callouts are the services the guest may call, by authority (wasi:http) or
+	// cluster name (proxy-wasm).
+	Callouts map[string]*url.URL
+	Limits   Limits
+	// Log receives the guest's output and messages about it.
+	Log *slog.Logger
+}
+
+// Limits bounds what one guest may use.
+type Limits struct {
+	// Timeout is how long a guest may run in one exchange, waiting not counted.
+	Timeout time.Duration
+	// Memory is the most bytes one instance's linear memory may reach.
+	Memory uint64
+	// Instances is how many instances may exist at once; exchanges beyond wait.
+	Instances int
+}
+
+// FailStrategy says what becomes of an exchange whose guest failed.
+type FailStrategy uint8
+
+// The strategies of Istio's WasmPlugin.
+const (
+	FailClose FailStrategy = iota
+	FailOpen
+	FailReload
+)
