@@ -1,0 +1,139 @@
+package abi
+
+import (
+	"context"
+
+	"github.com/extproc/extproc/abi/canon"
+)
+
+// Value is a component-level value; canon.Value tells which fields count.
+type Value = canon.Value
+
+// Interface is what a host offers under one import name: a set of rows.
+//
+// A Name whose version is cut to its semver track, as "wasi:http/types@0.2",
+// satisfies every import of that track: 0.2.0, 0.2.9, 0.2.3-rc.1. A full
+// version satisfies exactly itself.
+type Interface struct {
+	Name      string
+	Resources []Resource
+	Funcs     []HostFunc
+}
+
+// Resource is a resource type the host defines.
+type Resource struct {
+	Name string // as in the interface: "fields"
+	// Drop is called when the guest drops its owning handle, and for every
+	// handle that is left when the instance ends. It may be nil.
+	Drop func(data any, obj any)
+}
+
+// HostFunc is one row: a function the host offers.
+type HostFunc struct {
+	Name string // as in the interface: "[method]fields.get", "now"
+	// Sig is its WIT type, "func(self: borrow<fields>, name: string) -> u32",
+	// checked against the type of the import when a component is linked. A bare
+	// name is a type the interface exports; for a resource it means own.
+	Sig string
+	// Call does it. A returned error traps the guest.
+	Call func(c *Call) error
+}
+
+// Call is one call of a host function by a guest. It is reused: neither it nor
+// what it hands out may be kept after the function returned.
+type Call struct {
+	// Args are the lifted parameters. For a handle of a host resource, Obj is
+	// the object it stands for.
+	Args []Value
+	// Result is to be set when the function has a result.
+	Result Value
+
+	inst *Instance
+	ctx  context.Context
+	typ  *canon.Func
+}
+
+// Context is the context the guest was called with.
+func (c *Call) Context() context.Context { return c.ctx }
+
+// Data is what the instance was given by Instantiate or SetData.
+func (c *Call) Data() any { return c.inst.data }
+
+// ResultType is the type of the result, nil when there is none.
+func (c *Call) ResultType() *canon.Type { return c.typ.Result }
+
+// ParamType is the type of parameter i.
+func (c *Call) ParamType(i int) *canon.Type { return c.typ.Params[i].Type }
+
+// List returns n zero Values that are valid until the call returns.
+func (c *Call) List(n int) []Value { return c.inst.arena.take(n) }
+
+// Ok is the success of a result, with its payload if it has one.
+func (c *Call) Ok(payload ...Value) Value { return c.variant(0, payload) }
+
+// Err is the failure of a result, with its payload if it has one.
+func (c *Call) Err(payload ...Value) Value { return c.variant(1, payload) }
+
+// Some is an option that holds v.
+func (c *Call) Some(v Value) Value {
+	l := c.List(1)
+	l[0] = v
+	return Value{Num: 1, List: l}
+}
+
+// None is an empty option.
+func (c *Call) None() Value { return Value{} }
+
+// ErrCase is the failure of the function's result whose error type, a variant
+// or enum, has a case called name. A name it lacks traps the guest.
+func (c *Call) ErrCase(name string, payload ...Value) Value {
+	r := c.typ.Result
+	if r == nil || r.Kind != canon.Result || r.Cases[1].Type == nil {
+		panic(trapf("host function answers error case %q, but its type has no error payload", name))
+	}
+	return c.Err(c.Case(r.Cases[1].Type, name, payload...))
+}
+
+// Case is the value of variant or enum t whose case is called name. A name it
+// lacks traps the guest.
+func (c *Call) Case(t *canon.Type, name string, payload ...Value) Value {
+	for i := range t.Cases {
+		if t.Cases[i].Name == name {
+			return c.variant(uint64(i), payload)
+		}
+	}
+	panic(trapf("host function answers case %q, which its type lacks", name))
+}
+
+// Own is a new resource of the host, to be returned. Its type is the one of
+// the result it is part of.
+func (c *Call) Own(obj any) Value { return Value{Obj: obj} }
+
+func (c *Call) variant(n uint64, payload []Value) Value {
+	if len(payload) == 0 {
+		return Value{Num: n}
+	}
+	l := c.List(1)
+	l[0] = payload[0]
+	return Value{Num: n, List: l}
+}
+
+// String is a string value.
+func String(s string) Value { return Value{Str: s} }
+
+// Bytes is a list<u8> value. b must not change while the value is in use.
+func Bytes(b []byte) Value { return Value{Str: bytesAsString(b)} }
+
+// Bool is a bool value.
+func Bool(b bool) Value {
+	if b {
+		return Value{Num: 1}
+	}
+	return Value{}
+}
+
+// U32 is an integer value of up to 32 bits.
+func U32(n uint32) Value { return Value{Num: uint64(n)} }
+
+// U64 is a u64 value.
+func U64(n uint64) Value { return Value{Num: n} }
