@@ -4,14 +4,56 @@ package binary
 // opcodes.
 type CanonKind uint8
 
-// The canonical definitions a synchronous component uses. The asynchronous
-// built-ins keep their opcode as Kind too.
+// The canonical definitions, synchronous ones first.
 const (
 	CanonLift         CanonKind = 0x00
 	CanonLower        CanonKind = 0x01
 	CanonResourceNew  CanonKind = 0x02
 	CanonResourceDrop CanonKind = 0x03
 	CanonResourceRep  CanonKind = 0x04
+
+	CanonTaskCancel                 CanonKind = 0x05
+	CanonSubtaskCancel              CanonKind = 0x06
+	CanonTaskReturn                 CanonKind = 0x09
+	CanonContextGet                 CanonKind = 0x0a
+	CanonContextSet                 CanonKind = 0x0b
+	CanonThreadYield                CanonKind = 0x0c
+	CanonSubtaskDrop                CanonKind = 0x0d
+	CanonStreamNew                  CanonKind = 0x0e
+	CanonStreamRead                 CanonKind = 0x0f
+	CanonStreamWrite                CanonKind = 0x10
+	CanonStreamCancelRead           CanonKind = 0x11
+	CanonStreamCancelWrite          CanonKind = 0x12
+	CanonStreamDropReadable         CanonKind = 0x13
+	CanonStreamDropWritable         CanonKind = 0x14
+	CanonFutureNew                  CanonKind = 0x15
+	CanonFutureRead                 CanonKind = 0x16
+	CanonFutureWrite                CanonKind = 0x17
+	CanonFutureCancelRead           CanonKind = 0x18
+	CanonFutureCancelWrite          CanonKind = 0x19
+	CanonFutureDropReadable         CanonKind = 0x1a
+	CanonFutureDropWritable         CanonKind = 0x1b
+	CanonErrorContextNew            CanonKind = 0x1c
+	CanonErrorContextDebugMessage   CanonKind = 0x1d
+	CanonErrorContextDrop           CanonKind = 0x1e
+	CanonWaitableSetNew             CanonKind = 0x1f
+	CanonWaitableSetWait            CanonKind = 0x20
+	CanonWaitableSetPoll            CanonKind = 0x21
+	CanonWaitableSetDrop            CanonKind = 0x22
+	CanonWaitableJoin               CanonKind = 0x23
+	CanonBackpressureInc            CanonKind = 0x24
+	CanonBackpressureDec            CanonKind = 0x25
+	CanonThreadIndex                CanonKind = 0x26
+	CanonThreadNewIndirect          CanonKind = 0x27
+	CanonThreadResumeLater          CanonKind = 0x28
+	CanonThreadSuspend              CanonKind = 0x29
+	CanonThreadSuspendThenResume    CanonKind = 0x2a
+	CanonThreadYieldThenResume      CanonKind = 0x2b
+	CanonThreadSuspendThenPromote   CanonKind = 0x2c
+	CanonThreadYieldThenPromote     CanonKind = 0x2d
+	CanonThreadSpawnRef             CanonKind = 0x40
+	CanonThreadSpawnIndirect        CanonKind = 0x41
+	CanonThreadAvailableParallelism CanonKind = 0x42
 )
 
 // Canon is one canonical definition (section 8). Func is the core function of a

@@ -113,7 +113,18 @@ type Name struct {
 	VersionSuffix string
 	ExternalID    string
 	Attributes    uint8 // how many attributes stood in the binary
+	Has           AttrKind
 }
+
+// AttrKind is a set of attributes.
+type AttrKind uint8
+
+// The attributes, in the order of their opcodes.
+const (
+	AttrImplements AttrKind = 1 << iota
+	AttrVersionSuffix
+	AttrExternalID
+)
 
 // Import is an import definition.
 type Import struct {

@@ -112,6 +112,7 @@ type CoreType struct {
 	Module *CoreModuleType
 	Func   *CoreFuncType
 	Raw    []byte // any other rectype (WebAssembly 3.0), undecoded
+	Count  uint32 // how many core types it defines: not 1 only for a recursive group
 }
 
 // CoreValType is a core value type as encoded in one byte, or more for
