@@ -1,0 +1,111 @@
+package core
+
+import "encoding/binary"
+
+// Interval is how many turns of loops and calls a metered module runs between
+// two tests of its stop global. A turn costs about a nanosecond, so that a test
+// comes every 10 to 100 µs and costs about a hundredth of that.
+const Interval = 10_000
+
+// meter generates the code that makes a module give way. A counter global goes
+// down by one at each loop header and at each entry of a function that calls;
+// below zero a function of its own, the tick, is called. Functions that neither
+// loop nor call end by themselves and are counted through their callers. Bulk
+// operations count by their length.
+type meter struct {
+	counter, stop int // global indices
+	tickFunc      int // function index
+	ownMemory     bool
+}
+
+func newMeter(m *Module) *meter {
+	return &meter{
+		counter:   len(m.Globals),
+		stop:      len(m.Globals) + 1,
+		tickFunc:  len(m.Funcs),
+		ownMemory: len(m.Memories) == 0,
+	}
+}
+
+func (b *body) metered() bool { return b.entry || len(b.loops)+len(b.bulk) > 0 }
+
+// Opcodes of the generated code.
+const (
+	opUnreachable = 0x00
+	opIf          = 0x04
+	opEnd         = 0x0b
+	opCall        = 0x10
+	opDrop        = 0x1a
+	opLocalGet    = 0x20
+	opLocalTee    = 0x22
+	opGlobalGet   = 0x23
+	opGlobalSet   = 0x24
+	opMemoryGrow  = 0x40
+	opI32Const    = 0x41
+	opI32LtS      = 0x48
+	opI32Sub      = 0x6b
+	opI32ShrU     = 0x76
+	noBlockType   = 0x40
+)
+
+func withIndex(out []byte, op byte, i uint64) []byte {
+	return binary.AppendUvarint(append(out, op), i)
+}
+
+// globals are the definitions of the two globals.
+func (mt *meter) globals() []byte {
+	out := []byte{I32[0], 1}
+	out = append(appendI32Const(out, Interval), opEnd)
+	return append(out, I32[0], 1, opI32Const, 0, opEnd)
+}
+
+// charge counts one turn. It leaves the operand stack as it was; scratch is a
+// local of its own.
+func (mt *meter) charge(out []byte, scratch uint32) []byte {
+	out = withIndex(out, opGlobalGet, uint64(mt.counter))
+	out = append(out, opI32Const, 1)
+	return mt.count(out, scratch)
+}
+
+// chargeLength counts a bulk operation whose length is on top of the operand
+// stack. A length of 32 bits shifted right by 5 or more cannot overflow the
+// counter, which is not negative before.
+func (mt *meter) chargeLength(out []byte, scratch uint32, shift byte) []byte {
+	out = withIndex(out, opLocalTee, uint64(scratch))
+	out = withIndex(out, opGlobalGet, uint64(mt.counter))
+	out = withIndex(out, opLocalGet, uint64(scratch))
+	out = append(out, opI32Const, shift, opI32ShrU)
+	return mt.count(out, scratch)
+}
+
+// count subtracts the top of the operand stack from the counter below it, and
+// calls the tick if the counter falls below zero.
+func (mt *meter) count(out []byte, scratch uint32) []byte {
+	out = append(out, opI32Sub)
+	out = withIndex(out, opLocalTee, uint64(scratch))
+	out = withIndex(out, opGlobalSet, uint64(mt.counter))
+	out = withIndex(out, opLocalGet, uint64(scratch))
+	out = append(out, opI32Const, 0, opI32LtS, opIf, noBlockType)
+	out = withIndex(out, opCall, uint64(mt.tickFunc))
+	return append(out, opEnd)
+}
+
+// tick is the body of the tick: memory.grow by no pages, which enters Go and so
+// lets its scheduler and garbage collector in, and the test of the stop global.
+func (mt *meter) tick(out []byte) []byte {
+	out = append(out, 0, opI32Const, 0, opMemoryGrow, 0, opDrop)
+	out = withIndex(out, opGlobalGet, uint64(mt.stop))
+	out = append(out, opIf, noBlockType, opUnreachable, opEnd)
+	out = appendI32Const(out, Interval)
+	out = withIndex(out, opGlobalSet, uint64(mt.counter))
+	return append(out, opEnd)
+}
+
+// appendI32Const appends an i32.const of a number that is not negative.
+func appendI32Const(out []byte, v int32) []byte {
+	out = append(out, opI32Const)
+	for ; v > 0x3f; v >>= 7 {
+		out = append(out, byte(v)|0x80)
+	}
+	return append(out, byte(v))
+}
