@@ -1,0 +1,155 @@
+package envoy_test
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/extproc/extproc/envoy"
+	"github.com/extproc/extproc/internal/envoyrun"
+	"github.com/extproc/extproc/internal/envoytest"
+	"github.com/extproc/extproc/plugin"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+// input is what a golden file's .in.yaml holds.
+type input struct {
+	Listen        string        `yaml:"listen"`
+	Upstream      string        `yaml:"upstream"`
+	UpstreamHTTP2 bool          `yaml:"upstreamHTTP2"`
+	ExtProc       string        `yaml:"extproc"`
+	Admin         string        `yaml:"admin"`
+	Plugins       []inputPlugin `yaml:"plugins"`
+}
+
+type inputPlugin struct {
+	Request, Response inputNeeds
+	FailOpen          bool          `yaml:"failOpen"`
+	Timeout           time.Duration `yaml:"timeout"`
+}
+
+type inputNeeds struct {
+	Headers bool   `yaml:"headers"`
+	Body    string `yaml:"body"`
+}
+
+func (n inputNeeds) body(t *testing.T) plugin.BodyNeed {
+	needs := map[string]plugin.BodyNeed{"": plugin.Never, "onDemand": plugin.OnDemand, "always": plugin.Always}
+	need, ok := needs[n.Body]
+	if !ok {
+		t.Fatalf("body: %q", n.Body)
+	}
+	return need
+}
+
+func generate(t *testing.T, path string) ([]byte, error) {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var in input
+	dec := yaml.NewDecoder(bytes.NewReader(text))
+	dec.KnownFields(true)
+	if err := dec.Decode(&in); err != nil {
+		t.Fatal(err)
+	}
+	plugins := make([]envoy.Plugin, len(in.Plugins))
+	for i, p := range in.Plugins {
+		plugins[i] = envoy.Plugin{
+			Needs: plugin.Needs{
+				Headers: [2]bool{p.Request.Headers, p.Response.Headers},
+				Body:    [2]plugin.BodyNeed{p.Request.body(t), p.Response.body(t)},
+			},
+			Timeout: p.Timeout,
+		}
+		if p.FailOpen {
+			plugins[i].FailStrategy = plugin.FailOpen
+		}
+	}
+	return envoy.Bootstrap(envoy.Options{
+		Listen: in.Listen, Upstream: in.Upstream, UpstreamHTTP2: in.UpstreamHTTP2, ExtProc: in.ExtProc, Admin: in.Admin,
+	}, plugins...)
+}
+
+func inputs(t *testing.T) []string {
+	t.Helper()
+	paths, err := filepath.Glob("testdata/*.in.yaml")
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("no golden files: %v", err)
+	}
+	return paths
+}
+
+func TestBootstrapGolden(t *testing.T) {
+	for _, in := range inputs(t) {
+		out := strings.TrimSuffix(in, ".in.yaml") + ".out.yaml"
+		t.Run(filepath.Base(in), func(t *testing.T) {
+			got, err := generate(t, in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if *update {
+				if err := os.WriteFile(out, got, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(out)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(got, want) {
+				t.Errorf("differs from %s (go test ./envoy -update writes it):\n%s", out, got)
+			}
+		})
+	}
+}
+
+func TestBootstrapAcceptedByEnvoy(t *testing.T) {
+	binary := envoytest.Binary(t)
+	for _, in := range inputs(t) {
+		t.Run(filepath.Base(in), func(t *testing.T) {
+			t.Parallel()
+			got, err := generate(t, in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := envoyrun.Validate(t.Context(), binary, got); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestBootstrapErrors(t *testing.T) {
+	good := envoy.Options{Listen: "0.0.0.0:10000", Upstream: "localhost:80", ExtProc: "unix:///run/extproc.sock"}
+	tests := []struct {
+		name string
+		set  func(*envoy.Options)
+		want string
+	}{
+		{"no upstream", func(o *envoy.Options) { o.Upstream = "" }, `upstream: "": expected host:port or unix:///path`},
+		{"no port", func(o *envoy.Options) { o.Listen = "localhost" }, `listen: "localhost": expected host:port or unix:///path`},
+		{"port not a number", func(o *envoy.Options) { o.Listen = "localhost:http" }, `listen: "localhost:http": expected a port from 0 to 65535`},
+		{"port too large", func(o *envoy.Options) { o.ExtProc = "localhost:65536" }, `extproc: "localhost:65536": expected a port from 0 to 65535`},
+		{"relative path", func(o *envoy.Options) { o.ExtProc = "unix://run/x" }, `extproc: "unix://run/x": expected an absolute path, unix:///path`},
+		{"admin", func(o *envoy.Options) { o.Admin = "x" }, `admin: "x": expected host:port or unix:///path`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			opts := good
+			tt.set(&opts)
+			_, err := envoy.Bootstrap(opts)
+			if err == nil || err.Error() != tt.want {
+				t.Errorf("got %v, want %s", err, tt.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,117 @@
+package envoy
+
+import (
+	"time"
+
+	mutationv3 "github.com/envoyproxy/go-control-plane/envoy/config/common/mutation_rules/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/extproc/extproc/plugin"
+)
+
+// waitMargin is how much longer than its plugins may run Envoy waits for an
+// answer: a plugin also waits for callouts and for a free instance. extproc has
+// the deadlines that matter; Envoy's only catches a server that hangs.
+const waitMargin = 30 * time.Second
+
+// filter is the ext_proc filter that a chain of plugins needs.
+func filter(plugins []Plugin) *extprocv3.ExternalProcessor {
+	needs := union(plugins)
+	return &extprocv3.ExternalProcessor{
+		GrpcService: &corev3.GrpcService{
+			TargetSpecifier: &corev3.GrpcService_EnvoyGrpc_{
+				EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{ClusterName: extProcName},
+			},
+		},
+		ProcessingMode:    mode(needs),
+		AllowModeOverride: needs.Body[plugin.Request] == plugin.OnDemand || needs.Body[plugin.Response] == plugin.OnDemand,
+		MessageTimeout:    durationpb.New(messageTimeout(plugins)),
+		FailureModeAllow:  failOpen(plugins),
+		// A guest may rewrite method, path, authority and scheme, as any HTTP
+		// intermediary may; without this Envoy drops those changes without a word.
+		MutationRules: &mutationv3.HeaderMutationRules{AllowAllRouting: wrapperspb.Bool(true)},
+		// Left at its default, AllowContentLengthHeader false: Envoy removes
+		// content-length from a streamed body. A length kept for a body that a
+		// guest may yet change, or fail in the middle of, can smuggle requests.
+	}
+}
+
+// union is what at least one plugin needs. Envoy ignores a mode override once
+// any body is configured as full duplex, so then nothing can be on demand.
+func union(plugins []Plugin) plugin.Needs {
+	var all plugin.Needs
+	always := false
+	for _, p := range plugins {
+		for d := range all.Headers {
+			all.Headers[d] = all.Headers[d] || p.Needs.Headers[d]
+			all.Body[d] = max(all.Body[d], p.Needs.Body[d])
+			always = always || p.Needs.Body[d] == plugin.Always
+		}
+	}
+	for d, need := range all.Body {
+		if always && need == plugin.OnDemand {
+			all.Body[d] = plugin.Always
+		}
+	}
+	return all
+}
+
+func mode(needs plugin.Needs) *extprocv3.ProcessingMode {
+	req, resp := plugin.Request, plugin.Response
+	return &extprocv3.ProcessingMode{
+		RequestHeaderMode:   headerMode(needs, req),
+		ResponseHeaderMode:  headerMode(needs, resp),
+		RequestBodyMode:     bodyMode(needs.Body[req]),
+		ResponseBodyMode:    bodyMode(needs.Body[resp]),
+		RequestTrailerMode:  trailerMode(needs.Body[req]),
+		ResponseTrailerMode: trailerMode(needs.Body[resp]),
+	}
+}
+
+// headerMode sends headers also for the body's sake: answers to a full-duplex
+// body come after the answer to its headers.
+func headerMode(needs plugin.Needs, d plugin.Direction) extprocv3.ProcessingMode_HeaderSendMode {
+	if needs.Headers[d] || needs.Body[d] != plugin.Never {
+		return extprocv3.ProcessingMode_SEND
+	}
+	return extprocv3.ProcessingMode_SKIP
+}
+
+func bodyMode(need plugin.BodyNeed) extprocv3.ProcessingMode_BodySendMode {
+	if need == plugin.Always {
+		return extprocv3.ProcessingMode_FULL_DUPLEX_STREAMED
+	}
+	return extprocv3.ProcessingMode_NONE
+}
+
+// trailerMode goes with the body: full duplex demands trailers, and an override
+// that asks for a body asks for its trailers too.
+func trailerMode(need plugin.BodyNeed) extprocv3.ProcessingMode_HeaderSendMode {
+	if need == plugin.Always {
+		return extprocv3.ProcessingMode_SEND
+	}
+	return extprocv3.ProcessingMode_SKIP
+}
+
+// messageTimeout holds for one message, in which every plugin may take its turn.
+func messageTimeout(plugins []Plugin) time.Duration {
+	total := waitMargin
+	for _, p := range plugins {
+		total += p.Timeout
+	}
+	return total
+}
+
+// failOpen lets traffic pass when extproc itself is gone, if every plugin may be
+// done without.
+func failOpen(plugins []Plugin) bool {
+	for _, p := range plugins {
+		if p.FailStrategy != plugin.FailOpen {
+			return false
+		}
+	}
+	return len(plugins) > 0
+}
