@@ -47,7 +47,7 @@ type Type struct {
 	Len      uint32    // fixed-length list
 	Resource *Resource // own, borrow
 
-	layout layout
+	layout *layout // what Compile worked out; guarded by layouts
 }
 
 // Field is a record field or a parameter.
@@ -79,4 +79,19 @@ type Resource struct {
 	// Owner is the component instance that defines it, nil for the host. Inside
 	// its owner a borrow is passed as its rep (CanonicalABI.md, lower_borrow).
 	Owner any
+}
+
+var kindNames = [...]string{
+	Bool: "bool", S8: "s8", U8: "u8", S16: "s16", U16: "u16", S32: "s32", U32: "u32", S64: "s64", U64: "u64",
+	F32: "f32", F64: "f64", Char: "char", String: "string", ErrorContext: "error-context", List: "list",
+	FixedList: "list", Map: "map", Record: "record", Tuple: "tuple", Variant: "variant", Enum: "enum",
+	Option: "option", Result: "result", Flags: "flags", Own: "own", Borrow: "borrow", Stream: "stream", Future: "future",
+}
+
+// String is the kind's name in WIT.
+func (k Kind) String() string {
+	if int(k) < len(kindNames) {
+		return kindNames[k]
+	}
+	return "unknown"
 }

@@ -9,7 +9,8 @@ package canon
 //
 //	bool, integers, char       Num (sign-extended for s8..s64)
 //	f32, f64                   Num holds the IEEE 754 bits
-//	string                     Str
+//	string                     Str, valid UTF-8; Num is how a guest encoded it (see
+//	                           Source), 0 for a host's
 //	list<u8>                   Str, byte for byte (List is nil)
 //	other lists, record, tuple List: the elements or fields
 //	variant, enum              Num is the case index, List the payload (0 or 1)
