@@ -5,7 +5,7 @@
 
 use wasip2::http::outgoing_handler;
 pub use wasip2::http::types::{
-    ErrorCode, Fields, FutureTrailers, IncomingBody, IncomingRequest, IncomingResponse, Method,
+    ErrorCode, Fields, FutureIncomingResponse, IncomingBody, IncomingRequest, IncomingResponse, Method,
     OutgoingBody, OutgoingRequest, OutgoingResponse, ResponseOutparam,
 };
 pub use wasip2::io::streams::{InputStream, OutputStream, StreamError};
@@ -21,8 +21,8 @@ pub trait Edit {
         splice(from, to)
     }
 
-    /// Replaces the trailers of a message that has some. What comes in is immutable: clone it to change it.
-    fn trailers(&mut self, trailers: Fields) -> Fields {
+    /// Replaces the trailers, of which there may be none. What comes in is immutable: clone it to change it.
+    fn trailers(&mut self, trailers: Option<Fields>) -> Option<Fields> {
         trailers
     }
 }
@@ -84,8 +84,13 @@ pub fn forward(
     // Ends the request: a host that keeps its parts alive can let go of them.
     drop(request);
 
-    response.subscribe().block();
-    response.get().expect("response is ready").expect("first call of get")
+    response_of(response)
+}
+
+/// Waits for the headers of a response.
+pub fn response_of(future: FutureIncomingResponse) -> Result<IncomingResponse, ErrorCode> {
+    future.subscribe().block();
+    future.get().expect("response is ready").expect("first call of get")
 }
 
 /// Answers with the response of the chain, body and trailers included.
@@ -101,6 +106,42 @@ pub fn respond(out: ResponseOutparam, response: IncomingResponse, edit: &mut imp
     relay(response.consume().expect("first call of consume"), to, edit);
 }
 
+/// Answers with a response of the plugin's own.
+pub fn answer(
+    out: ResponseOutparam,
+    status: u16,
+    headers: &[(&str, &[u8])],
+    body: impl FnOnce(&OutputStream) -> Result<(), StreamError>,
+) {
+    let fields = Fields::new();
+    for (name, value) in headers {
+        fields.append(name, value).expect("a valid header");
+    }
+    let response = OutgoingResponse::new(fields);
+    response.set_status_code(status).expect("a valid status");
+    let to = response.body().expect("first call of body");
+    ResponseOutparam::set(out, Ok(response));
+    let written = body(&to.write().expect("first call of write"));
+    if written.is_ok() {
+        let _ = OutgoingBody::finish(to, None);
+    }
+}
+
+/// Writes everything, as fast as the receiver takes it.
+pub fn write_all(to: &OutputStream, mut bytes: &[u8]) -> Result<(), StreamError> {
+    while !bytes.is_empty() {
+        let room = to.check_write()?.min(bytes.len() as u64) as usize;
+        if room == 0 {
+            to.subscribe().block();
+            continue;
+        }
+        let (now, later) = bytes.split_at(room);
+        to.write(now)?;
+        bytes = later;
+    }
+    Ok(())
+}
+
 /// Hands over everything, without a byte of it entering this guest.
 pub fn splice(from: &InputStream, to: &OutputStream) -> Result<(), StreamError> {
     loop {
@@ -110,6 +151,13 @@ pub fn splice(from: &InputStream, to: &OutputStream) -> Result<(), StreamError> 
             Err(failed) => return Err(failed),
         }
     }
+}
+
+/// The path of a request, without its query.
+pub fn path_of(request: &IncomingRequest) -> String {
+    let mut path = request.path_with_query().unwrap_or_default();
+    path.truncate(path.find('?').unwrap_or(path.len()));
+    path
 }
 
 /// Waits for the trailers that follow a body.
@@ -134,8 +182,7 @@ fn relay(from: IncomingBody, to: OutgoingBody, edit: &mut impl Edit) {
         return;
     }
     if let Ok(trailers) = trailers_of(from) {
-        let trailers = trailers.map(|trailers| edit.trailers(trailers));
         // The receiver may have gone: there is nobody left to tell.
-        let _ = OutgoingBody::finish(to, trailers);
+        let _ = OutgoingBody::finish(to, edit.trailers(trailers));
     }
 }

