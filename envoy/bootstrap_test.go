@@ -41,6 +41,7 @@ type inputNeeds struct {
 }
 
 func (n inputNeeds) body(t *testing.T) plugin.BodyNeed {
+	t.Helper()
 	needs := map[string]plugin.BodyNeed{"": plugin.Never, "onDemand": plugin.OnDemand, "always": plugin.Always}
 	need, ok := needs[n.Body]
 	if !ok {

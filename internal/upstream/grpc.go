@@ -37,6 +37,7 @@ func newEchoServer() *grpc.Server {
 	return server
 }
 
+//nolint:revive // grpc.MethodDesc wants the context second
 func unary(_ any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
 	var in wrapperspb.StringValue
 	if err := decode(&in); err != nil {

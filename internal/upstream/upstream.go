@@ -48,7 +48,8 @@ func Start(ctx context.Context, address string) (*Server, error) {
 // Close ends the server and every connection.
 func (s *Server) Close() error { return s.http.Close() }
 
-// route lists what can be asked for.
+// route lists what can be asked for. Every answer has the headers that the query
+// asks for: ?set=name:value.
 func (s *Server) route() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", echo)
@@ -66,6 +67,10 @@ func (s *Server) route() http.Handler {
 		if r.ProtoMajor == 2 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") {
 			s.grpc.ServeHTTP(w, r)
 			return
+		}
+		for _, field := range r.URL.Query()["set"] {
+			name, value, _ := strings.Cut(field, ":")
+			w.Header().Add(name, value)
 		}
 		mux.ServeHTTP(w, r)
 	})

@@ -2,6 +2,7 @@ package upstream_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -107,7 +108,7 @@ func TestGRPC(t *testing.T) {
 	if err := stream.CloseSend(); err != nil {
 		t.Fatal(err)
 	}
-	if err := stream.RecvMsg(&out); err != io.EOF {
+	if err := stream.RecvMsg(&out); !errors.Is(err, io.EOF) {
 		t.Errorf("end of stream: %v", err)
 	}
 	if got := trailer.Get("x-count"); len(got) != 1 || got[0] != "3" {

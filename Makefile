@@ -1,0 +1,62 @@
+# Nothing needs to be installed but Go, Python 3 and make. What else is needed
+# goes below .tools, pinned.
+
+SHELL := /bin/bash
+FUZZTIME ?= 20s
+TESTFLAGS ?=
+GOLANGCI_VERSION := v2.15.0
+GOLANGCI := .tools/bin/golangci-lint-$(GOLANGCI_VERSION)
+
+.PHONY: help build tools demo test check fmt lint generated bench fuzz plugins clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
+
+build: ## build bin/extproc
+	go build -trimpath -o bin/extproc ./cmd/extproc
+
+tools: ## install Envoy, wasmtime and wasm-tools below .tools
+	@internal/tools/install.sh
+
+# An Envoy of the user's own will do for the demo.
+demo: build ## run upstream, Envoy and extproc with a plugin; ONCE=1 ends after the requests
+	@[ -n "$$ENVOY" ] || [ -x .tools/bin/envoy ] || command -v envoy >/dev/null || internal/tools/install.sh
+	@go run ./internal/demo $(if $(ONCE),-once)
+
+test: tools ## run all tests
+	go test $(TESTFLAGS) ./...
+
+check: ## formatting, lint, go.mod and generated files; fails if a tracked file changes
+	@$(MAKE) --no-print-directory lint generated
+	go mod tidy -diff
+	go mod verify
+
+fmt: $(GOLANGCI) ## format all Go files
+	$(GOLANGCI) fmt ./...
+
+lint: $(GOLANGCI) ## vet and lint
+	go vet ./...
+	$(GOLANGCI) fmt --diff ./...
+	$(GOLANGCI) run ./...
+
+generated: ## write golden files anew; fails if they were out of date
+	go test ./envoy -run 'Golden|Compose' -update
+	@[ -z "$$(git status --porcelain -- envoy/testdata envoy/compose)" ] || { \
+		git status --short -- envoy/testdata envoy/compose; echo "generated files were out of date: commit them"; exit 1; }
+
+bench: ## run all benchmarks
+	go test -run '^$$' -bench . -benchmem ./...
+
+fuzz: ## run every fuzz target for FUZZTIME each
+	@internal/tools/fuzz.sh $(FUZZTIME)
+
+plugins: tools ## rebuild the example plugins from source
+	internal/guests/build.sh
+
+clean: ## remove what was built and installed
+	rm -rf bin .tools
+
+$(GOLANGCI):
+	@mkdir -p .tools/golangci
+	GOFLAGS= GOBIN=$(CURDIR)/.tools/golangci go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+	@mkdir -p .tools/bin && mv .tools/golangci/golangci-lint $@ && rmdir .tools/golangci
