@@ -93,7 +93,7 @@ cargo_build() {
   LD_LIBRARY_PATH=$tools/rust/usr/lib/x86_64-linux-gnu \
     RUSTC=$tools/rust/usr/bin/rustc \
     RUSTC_BOOTSTRAP=1 \
-    RUSTFLAGS="-Clinker=$tools/rust/wasm-ld -Clink-arg=-zstack-size=65536 -Zunstable-options -Cpanic=immediate-abort \
+    RUSTFLAGS="-L$tools/rust/usr/lib/wasm32-wasi -Clinker=$tools/rust/wasm-ld -Clink-arg=-zstack-size=65536 -Zunstable-options -Cpanic=immediate-abort \
       --remap-path-prefix=$root=/ --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo" \
     cargo build --locked --quiet --release --target "$target" --target-dir "$tools/target" -Zbuild-std=std,panic_abort "$@"
 }
@@ -140,8 +140,9 @@ c() {
 
 js() {
   local source
+  cp "$guests/componentize.mjs" "$tools/js"
   for source in "$examples"/*/js/plugin.js; do
-    (cd "$tools/js" && quietly node "$guests/componentize.mjs" "$source" "$examples/wit" "$(dirname "$source")/../js.wasm")
+    quietly node "$tools/js/componentize.mjs" "$source" "$examples/wit" "${source%/js/plugin.js}/js.wasm"
     echo "${source%/js/plugin.js}/js.wasm" | sed "s|^$root/||"
   done
 }
@@ -150,7 +151,7 @@ python() {
   local source
   for source in "$examples"/*/python/plugin.py; do
     (cd "$(dirname "$source")" &&
-      quietly "$venv/bin/componentize-py" --wit-path "$examples/wit" --world plugin componentize plugin --output ../python.wasm)
+      PYTHONDONTWRITEBYTECODE=1 quietly "$venv/bin/componentize-py" --wit-path "$examples/wit" --world plugin componentize plugin --output ../python.wasm)
     echo "${source%/python/plugin.py}/python.wasm" | sed "s|^$root/||"
   done
 }
