@@ -22,6 +22,10 @@ type Spec struct {
 	Env map[string]string
 	// FailStrategy says what becomes of an exchange whose guest failed.
 	FailStrategy FailStrategy
+	// Stage and Priority place the plugin among others: stages in order, in a
+	// stage the higher priority first.
+	Stage    Stage
+	Priority int
 	// Callouts are the services the guest may call, by authority (wasi:http) or
 	// cluster name (proxy-wasm).
 	Callouts map[string]*url.URL
@@ -48,4 +52,15 @@ const (
 	FailClose FailStrategy = iota
 	FailOpen
 	FailReload
+)
+
+// Stage is the `phase` of Istio's WasmPlugin: where in a chain a plugin stands.
+type Stage uint8
+
+// The stages in their order; a plugin without one comes last.
+const (
+	AuthN Stage = iota
+	AuthZ
+	Stats
+	Unstaged
 )

@@ -1,0 +1,232 @@
+package plugin
+
+import (
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Config is a configuration file, checked and with defaults filled in.
+type Config struct {
+	Plugins []*Spec
+}
+
+// What a plugin may use unless its configuration says otherwise.
+const (
+	DefaultTimeout   = time.Second
+	DefaultMemory    = 256 << 20
+	DefaultInstances = 1024
+)
+
+// ReadConfig reads the configuration file at path. Relative plugin paths are
+// relative to its folder. Errors name file, line and field.
+func ReadConfig(path string, log *slog.Logger) (*Config, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfig(path, text, log)
+}
+
+// ParseConfig is ReadConfig for a text that is already here; path names it in
+// errors and anchors relative paths.
+func ParseConfig(path string, text []byte, log *slog.Logger) (*Config, error) {
+	root, err := document(path, text)
+	if err != nil {
+		return nil, err
+	}
+	c := &Config{}
+	dir := filepath.Dir(path)
+	r := reader{file: path}
+	err = r.mapping(root, "", fields{
+		"plugins": func(n *yaml.Node, at string) error {
+			return r.list(n, at, func(n *yaml.Node, at string) error {
+				s, err := r.plugin(n, at, dir, log)
+				c.Plugins = append(c.Plugins, s)
+				return err
+			})
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return c, r.whole(root, c)
+}
+
+// whole checks what concerns more than one field.
+func (r *reader) whole(root *yaml.Node, c *Config) error {
+	if len(c.Plugins) == 0 {
+		return r.fail(root, "plugins", "names no plugin, expected one")
+	}
+	list := entry(root, "plugins")
+	seen := map[string]bool{}
+	for i, s := range c.Plugins {
+		if seen[s.Name] {
+			n := entry(list.Content[i], "pluginName")
+			return r.fail(n, fmt.Sprintf("plugins[%d].pluginName", i), "%q is the name of another plugin too", s.Name)
+		}
+		seen[s.Name] = true
+	}
+	if len(c.Plugins) > 1 {
+		return r.fail(list.Content[1], "plugins[1]", "chains are not supported yet, expected one plugin")
+	}
+	return nil
+}
+
+// plugin reads one entry of the list of plugins.
+func (r *reader) plugin(n *yaml.Node, at, dir string, log *slog.Logger) (*Spec, error) {
+	s := &Spec{
+		Stage:  Unstaged,
+		Limits: Limits{Timeout: DefaultTimeout, Memory: DefaultMemory, Instances: DefaultInstances},
+	}
+	err := r.mapping(n, at, fields{
+		"pluginName":   r.name(&s.Name),
+		"url":          r.location(&s.URL, dir),
+		"sha256":       r.digest(&s.SHA256),
+		"pluginConfig": r.pluginConfig(s),
+		"failStrategy": choice(r, &s.FailStrategy, words[FailStrategy]{{"FAIL_CLOSE", FailClose}, {"FAIL_OPEN", FailOpen}, {"FAIL_RELOAD", FailReload}}),
+		"phase":        choice(r, &s.Stage, words[Stage]{{"AUTHN", AuthN}, {"AUTHZ", AuthZ}, {"STATS", Stats}, {"UNSPECIFIED_PHASE", Unstaged}}),
+		"priority":     r.integer(&s.Priority),
+		"callouts":     r.callouts(&s.Callouts),
+		"vmConfig": func(n *yaml.Node, at string) error {
+			return r.mapping(n, at, fields{"env": r.env(&s.Env)})
+		},
+		"limits": func(n *yaml.Node, at string) error {
+			return r.mapping(n, at, fields{
+				"timeout":   r.duration(&s.Limits.Timeout),
+				"memory":    r.size(&s.Limits.Memory),
+				"instances": r.positive(&s.Limits.Instances),
+			})
+		},
+	})
+	if err != nil {
+		return s, err
+	}
+	if s.Name == "" {
+		return s, r.fail(n, at+".pluginName", "is missing")
+	}
+	if s.URL == "" {
+		return s, r.fail(n, at+".url", "is missing, expected the path of a .wasm file")
+	}
+	s.Log = log.With("plugin", s.Name)
+	return s, nil
+}
+
+// name reads a plugin's name. It becomes a metric's label and part of log lines.
+func (r *reader) name(to *string) field {
+	return func(n *yaml.Node, at string) error {
+		if err := r.text(to)(n, at); err != nil {
+			return err
+		}
+		if *to == "" || len(*to) > 253 || strings.ContainsFunc(*to, func(c rune) bool { return c <= ' ' || c == 0x7f }) {
+			return r.fail(n, at, "is %q, expected a name of 1 to 253 characters without blanks", *to)
+		}
+		return nil
+	}
+}
+
+// location reads where the wasm is; what comes out is an absolute path.
+func (r *reader) location(to *string, dir string) field {
+	return func(n *yaml.Node, at string) error {
+		var raw string
+		if err := r.text(&raw)(n, at); err != nil {
+			return err
+		}
+		path := raw
+		if scheme, rest, ok := strings.Cut(raw, "://"); ok {
+			if scheme != "file" {
+				return r.fail(n, at, "is %q: %s:// is not supported yet, expected a path or file://", raw, scheme)
+			}
+			u, err := url.Parse(raw)
+			if err != nil || u.Host != "" && u.Host != "localhost" && u.Host != "." && u.Host != ".." {
+				return r.fail(n, at, "is %q, expected a path or file:///path", raw)
+			}
+			if path = u.Path; u.Host == "." || u.Host == ".." {
+				path = rest
+			}
+		}
+		if path == "" || strings.ContainsRune(path, 0) {
+			return r.fail(n, at, "is %q, expected the path of a .wasm file", raw)
+		}
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(dir, path)
+		}
+		*to = filepath.Clean(path)
+		return nil
+	}
+}
+
+// digest reads a SHA-256 in hex.
+func (r *reader) digest(to *string) field {
+	return func(n *yaml.Node, at string) error {
+		var raw string
+		if err := r.text(&raw)(n, at); err != nil {
+			return err
+		}
+		hex := strings.ToLower(strings.TrimPrefix(raw, "sha256:"))
+		if len(hex) != 64 || strings.Trim(hex, "0123456789abcdef") != "" {
+			return r.fail(n, at, "is %q, expected 64 hexadecimal digits", raw)
+		}
+		*to = hex
+		return nil
+	}
+}
+
+// callouts reads the services a guest may call.
+func (r *reader) callouts(to *map[string]*url.URL) field {
+	return func(n *yaml.Node, at string) error {
+		*to = map[string]*url.URL{}
+		return r.entries(n, at, func(name string, n *yaml.Node, at string) error {
+			var raw string
+			if err := r.text(&raw)(n, at); err != nil {
+				return err
+			}
+			u, err := url.Parse(raw)
+			if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.User != nil {
+				return r.fail(n, at, "is %q, expected http://host:port or https://host:port", raw)
+			}
+			(*to)[name] = u
+			return nil
+		})
+	}
+}
+
+// env reads a guest's environment; a variable's value may come from the host's.
+func (r *reader) env(to *map[string]string) field {
+	return func(n *yaml.Node, at string) error {
+		*to = map[string]string{}
+		return r.list(n, at, func(n *yaml.Node, at string) error {
+			var name, value string
+			var fromHost bool
+			err := r.mapping(n, at, fields{
+				"name":      r.text(&name),
+				"value":     r.text(&value),
+				"valueFrom": choice(r, &fromHost, words[bool]{{"INLINE", false}, {"HOST", true}}),
+			})
+			switch {
+			case err != nil:
+				return err
+			case name == "" || strings.ContainsAny(name, "=\x00"):
+				return r.fail(n, at+".name", "is %q, expected the name of a variable", name)
+			case strings.ContainsRune(value, 0):
+				return r.fail(n, at+".value", "holds a NUL character")
+			case fromHost && value != "":
+				return r.fail(n, at+".value", "is given although valueFrom is HOST")
+			}
+			if _, twice := (*to)[name]; twice {
+				return r.fail(n, at+".name", "%q occurs twice", name)
+			}
+			if fromHost {
+				value = os.Getenv(name)
+			}
+			(*to)[name] = value
+			return nil
+		})
+	}
+}

@@ -1,0 +1,162 @@
+package plugin
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// maxWasm is the size of the largest file that is loaded.
+const maxWasm = 512 << 20
+
+// closeLimit is how long the closing of a module may take.
+const closeLimit = 10 * time.Second
+
+// Plugin is a loaded plugin: a module and its configuration.
+type Plugin struct {
+	Spec   *Spec
+	Module Module
+	// ReadsResponseFirst is learned from exchanges: the guest has asked for the
+	// body of a response before it let go of its headers.
+	ReadsResponseFirst atomic.Bool
+
+	digest [sha256.Size]byte
+	refs   atomic.Int64
+}
+
+// NewPlugin is a plugin whose module is loaded already. The caller holds one
+// reference, as after Load.
+func NewPlugin(spec *Spec, module Module) *Plugin {
+	p := &Plugin{Spec: spec, Module: module}
+	p.refs.Store(1)
+	return p
+}
+
+// Load reads a plugin's file and loads it with the first ABI that knows it. An
+// error names the file, what was found and what was expected.
+func Load(ctx context.Context, spec *Spec, abis []ABI) (*Plugin, error) {
+	wasm, err := readWasm(spec)
+	if err != nil {
+		return nil, err
+	}
+	return load(ctx, spec, wasm, abis)
+}
+
+func load(ctx context.Context, spec *Spec, wasm []byte, abis []ABI) (*Plugin, error) {
+	abi, err := detect(wasm, abis)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", spec.URL, err)
+	}
+	module, err := abi.Load(ctx, wasm, spec)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %s: %w", spec.URL, abi.Name(), err)
+	}
+	p := NewPlugin(spec, module)
+	p.digest = sha256.Sum256(wasm)
+	return p, nil
+}
+
+// retain takes a further reference.
+func (p *Plugin) retain() { p.refs.Add(1) }
+
+// release gives a reference back; the last one closes the module.
+func (p *Plugin) release() error {
+	if p.refs.Add(-1) > 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), closeLimit)
+	defer cancel()
+	return p.Module.Close(ctx)
+}
+
+func readWasm(spec *Spec) ([]byte, error) {
+	f, err := os.Open(spec.URL)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil {
+		return nil, err
+	} else if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s: is no regular file, expected a .wasm file", spec.URL)
+	}
+	wasm, err := io.ReadAll(io.LimitReader(f, maxWasm+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(wasm) > maxWasm {
+		return nil, fmt.Errorf("%s: is larger than %d MiB", spec.URL, maxWasm>>20)
+	}
+	sum := sha256.Sum256(wasm)
+	if found := hex.EncodeToString(sum[:]); spec.SHA256 != "" && found != spec.SHA256 {
+		return nil, fmt.Errorf("%s: sha256 is %s, expected %s", spec.URL, found, spec.SHA256)
+	}
+	return wasm, nil
+}
+
+// The first eight bytes of WebAssembly: magic, version, layer.
+var (
+	magic           = []byte("\x00asm")
+	moduleHeader    = []byte("\x00asm\x01\x00\x00\x00")
+	componentHeader = []byte("\x00asm\x0d\x00\x01\x00")
+)
+
+// detect finds the ABI of a file. The errors say what the file is instead.
+func detect(wasm []byte, abis []ABI) (ABI, error) {
+	if !bytes.HasPrefix(wasm, magic) {
+		return nil, fmt.Errorf("no WebAssembly: found %s, expected it to begin with 00 61 73 6d", looks(wasm))
+	}
+	var names []string
+	for _, abi := range abis {
+		if abi.Detect(wasm) {
+			return abi, nil
+		}
+		names = append(names, abi.Name())
+	}
+	found := "WebAssembly of an unknown version"
+	switch {
+	case bytes.HasPrefix(wasm, moduleHeader):
+		found = "a core module of no known kind"
+	case bytes.HasPrefix(wasm, componentHeader):
+		found = "a component of no known world"
+	case len(wasm) < 8:
+		found = "a file cut off in its header"
+	default:
+		found += fmt.Sprintf(" (% x)", wasm[4:8])
+	}
+	return nil, fmt.Errorf("found %s, expected a %s", found, strings.Join(names, " or a "))
+}
+
+// looks says what a file that is no WebAssembly begins with.
+func looks(file []byte) string {
+	if len(file) == 0 {
+		return "an empty file"
+	}
+	head := fmt.Sprintf("% x", file[:min(8, len(file))])
+	for _, known := range []struct{ prefix, name string }{
+		{"\x7fELF", "an ELF binary"},
+		{"\x1f\x8b", "a gzip archive"},
+		{"\x28\xb5\x2f\xfd", "a zstd archive"},
+		{"PK\x03\x04", "a zip archive"},
+		{"(module", "a module as text"},
+		{"(component", "a component as text"},
+		{"package ", "source text"},
+		{"<", "markup"},
+	} {
+		if bytes.HasPrefix(bytes.TrimLeft(file[:min(64, len(file))], " \t\r\n"), []byte(known.prefix)) {
+			return known.name + " (" + head + ")"
+		}
+	}
+	return head
+}
+
+// ErrStarting says that no exchange can be served.
+var ErrStarting = errors.New("no plugins are loaded")
