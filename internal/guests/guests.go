@@ -6,17 +6,18 @@ import (
 	"bytes"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/extproc/extproc/internal/checkout"
 )
 
 // Path returns the file of a guest of this folder, such as "trap".
 func Path(tb testing.TB, name string) string {
 	tb.Helper()
-	return filepath.Join(checkout(tb), "internal", "guests", name, "rust.wasm")
+	return inCheckout(tb, "internal", "guests", name, "rust.wasm")
 }
 
 // Server is a component that wasmtime serves until the test ends.
@@ -92,7 +93,7 @@ func wasmtime(tb testing.TB) string {
 	if path := os.Getenv("WASMTIME"); path != "" {
 		return path
 	}
-	path := filepath.Join(checkout(tb), ".tools", "bin", "wasmtime")
+	path := inCheckout(tb, ".tools", "bin", "wasmtime")
 	if _, err := os.Stat(path); err == nil {
 		return path
 	}
@@ -103,19 +104,11 @@ func wasmtime(tb testing.TB) string {
 	return path
 }
 
-// checkout finds the root of the working tree, from any package's folder.
-func checkout(tb testing.TB) string {
+func inCheckout(tb testing.TB, elem ...string) string {
 	tb.Helper()
-	dir, err := os.Getwd()
+	path, err := checkout.Path(elem...)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	for ; ; dir = filepath.Dir(dir) {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			return dir
-		}
-		if dir == filepath.Dir(dir) {
-			tb.Fatal("the tests have to run inside a checkout: no go.mod was found")
-		}
-	}
+	return path
 }
