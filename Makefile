@@ -25,10 +25,12 @@ demo: build ## run upstream, Envoy and extproc with a plugin; ONCE=1 ends after 
 
 test: tools ## run all tests
 	go test $(TESTFLAGS) ./...
+	cd envoy/compose && go test $(TESTFLAGS) ./...
 
 check: ## formatting, lint, go.mod and generated files; fails if a tracked file changes
 	@$(MAKE) --no-print-directory lint generated
 	go mod tidy -diff
+	cd envoy/compose && go mod tidy -diff
 	go mod verify
 
 fmt: $(GOLANGCI) ## format all Go files
