@@ -125,6 +125,7 @@ type Set struct {
 	alloc   *Allocator
 	linears []*Linear
 	err     error
+	refused bool
 }
 
 var _ experimental.MemoryAllocator = (*Set)(nil)
@@ -138,6 +139,10 @@ func (s *Set) Linears() []*Linear { return s.linears }
 
 // Err is the first limit that a memory of the set was over from its start.
 func (s *Set) Err() error { return s.err }
+
+// Refused reports whether a memory of the set was not allowed to grow. A guest
+// that then traps has most likely run out of memory.
+func (s *Set) Refused() bool { return s.refused }
 
 // Free frees all memories of the set. Closing the instances does so too, but
 // wazero forgets those whose instantiation fails.

@@ -36,12 +36,15 @@ func (l *Linear) Reallocate(size uint64) []byte {
 		return l.start(size)
 	}
 	if size < l.size || size > l.set.alloc.cfg.MaxBytes || size > uint64(l.res.size()) {
+		l.set.refused = true
 		return nil
 	}
 	if l.set.alloc.charge(size-l.size) != nil {
+		l.set.refused = true
 		return nil
 	}
 	if l.res.commit(int(size)) != nil {
+		l.set.refused = true
 		l.set.alloc.refund(size - l.size)
 		return nil
 	}
