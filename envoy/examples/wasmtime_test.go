@@ -41,3 +41,7 @@ func asItIs(*http.Request, []*http.Request) error { return http.ErrUseLastRespon
 func TestWasmtime(t *testing.T) {
 	run(t, reference{}, wasmtimeDeviates)
 }
+
+func TestWasmtimeStreams(t *testing.T) {
+	streams(t, reference{})
+}
