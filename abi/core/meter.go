@@ -15,11 +15,16 @@ const Interval = 10_000
 type meter struct {
 	counter, stop int // global indices
 	tickFunc      int // function index
+	interval      int32
 	ownMemory     bool
 }
 
-func newMeter(m *Module) *meter {
+func newMeter(m *Module, interval int32) *meter {
+	if interval == 0 {
+		interval = Interval
+	}
 	return &meter{
+		interval:  interval,
 		counter:   len(m.Globals),
 		stop:      len(m.Globals) + 1,
 		tickFunc:  len(m.Funcs),
@@ -55,7 +60,7 @@ func withIndex(out []byte, op byte, i uint64) []byte {
 // globals are the definitions of the two globals.
 func (mt *meter) globals() []byte {
 	out := []byte{I32[0], 1}
-	out = append(appendI32Const(out, Interval), opEnd)
+	out = append(appendI32Const(out, mt.interval), opEnd)
 	return append(out, I32[0], 1, opI32Const, 0, opEnd)
 }
 
@@ -96,7 +101,7 @@ func (mt *meter) tick(out []byte) []byte {
 	out = append(out, 0, opI32Const, 0, opMemoryGrow, 0, opDrop)
 	out = withIndex(out, opGlobalGet, uint64(mt.stop))
 	out = append(out, opIf, noBlockType, opUnreachable, opEnd)
-	out = appendI32Const(out, Interval)
+	out = appendI32Const(out, mt.interval)
 	out = withIndex(out, opGlobalSet, uint64(mt.counter))
 	return append(out, opEnd)
 }

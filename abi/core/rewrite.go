@@ -16,6 +16,8 @@ type Rewrite struct {
 	// global StopExport is not 0. See Stop. A start function becomes the export
 	// StartExport instead, which the host must call first.
 	Meter bool
+
+	interval int32 // in place of Interval, for tests
 }
 
 // Rewrite writes the module with the changes asked for, and with an export for
@@ -33,7 +35,7 @@ func (m *Module) Rewrite(opts Rewrite) ([]byte, error) {
 		if len(m.Memories) > 0 && m.Memories[0].Is64 {
 			return nil, fmt.Errorf("core module: a memory with 64-bit addresses cannot be metered")
 		}
-		w.meter = newMeter(m)
+		w.meter = newMeter(m, opts.interval)
 	}
 	w.out = append(w.out, m.wasm[:8]...)
 	for _, id := range sectionOrder {
