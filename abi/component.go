@@ -2,27 +2,212 @@ package abi
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"strconv"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/extproc/extproc/abi/binary"
 	"github.com/extproc/extproc/abi/canon"
+	"github.com/extproc/extproc/abi/core"
+	"github.com/extproc/extproc/abi/validate"
 )
 
 // Component is a compiled component. It is safe for concurrent use.
-type Component struct{}
+type Component struct {
+	engine     *Engine
+	plan       *plan
+	unlinkable error // why it can't be linked, if it can't
+	noReset    string
+	compiled   []wazero.CompiledModule // as plan.cores
+	hostCode   wazero.CompiledModule
+	host       api.Module
+}
+
+// Compile decodes, validates and compiles a component.
+func (e *Engine) Compile(ctx context.Context, wasm []byte) (*Component, error) {
+	ast, err := binary.Decode(wasm)
+	if err != nil {
+		return nil, err
+	}
+	if err := validate.Component(ast); err != nil {
+		return nil, err
+	}
+	modules, err := parseModules(ast)
+	if err != nil {
+		return nil, err
+	}
+	c := &Component{engine: e}
+	c.plan, err = flatten(ast, modules)
+	var unlinkable *unlinkable
+	if errors.As(err, &unlinkable) {
+		c.unlinkable = unlinkable
+	} else if err != nil {
+		return nil, err
+	}
+	if unlinkable != nil && unlinkable.async {
+		return nil, unlinkable
+	}
+	if err := c.compile(ctx); err != nil {
+		_ = c.Close(ctx)
+		return nil, err
+	}
+	return c, nil
+}
+
+// parseModules parses the core modules of a component and those nested in it.
+func parseModules(ast *binary.Component) (map[*byte]*coreModule, error) {
+	modules := map[*byte]*coreModule{}
+	var walk func(c *binary.Component) error
+	walk = func(c *binary.Component) error {
+		for _, d := range c.Defs {
+			switch d := d.(type) {
+			case *binary.Component:
+				if err := walk(d); err != nil {
+					return err
+				}
+			case binary.CoreModule:
+				m, err := parseModule(d.Bytes, len(modules))
+				if err != nil {
+					return err
+				}
+				modules[&d.Bytes[0]] = m
+			}
+		}
+		return nil
+	}
+	return modules, walk(ast)
+}
+
+func parseModule(wasm []byte, index int) (*coreModule, error) {
+	parsed, err := core.Parse(wasm)
+	if err != nil {
+		return nil, fmt.Errorf("core module %d: %w", index, err)
+	}
+	if len(parsed.Memories) > 1 {
+		return nil, fmt.Errorf("core module %d: it has %d memories, more than one is not supported", index, len(parsed.Memories))
+	}
+	m := &coreModule{Module: parsed, index: index, exports: make(map[string]core.Kind, len(parsed.Exports))}
+	for _, e := range parsed.Exports {
+		m.exports[e.Name] = e.Type.Kind
+	}
+	m.resetGlobals = parsed.ResetGlobals()
+	return m, nil
+}
+
+// compile compiles the core instances' modules, in parallel, and the host
+// module.
+func (c *Component) compile(ctx context.Context) error {
+	c.compiled = make([]wazero.CompiledModule, len(c.plan.cores))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for i, def := range c.plan.cores {
+		if ok, reason := def.module.Facts.Resettable(); !ok && c.noReset == "" {
+			c.noReset = fmt.Sprintf("core module %d: %s", def.module.index, reason)
+		}
+		group.Go(func() (err error) {
+			c.compiled[i], err = c.engine.compileCore(ctx, def)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	return c.compileHost(ctx)
+}
+
+func (e *Engine) compileCore(ctx context.Context, def *coreDef) (wazero.CompiledModule, error) {
+	code, err := def.module.Rewrite(core.Rewrite{
+		Import: func(_, _ string, i int) (string, string) { return def.names[i].module, def.names[i].name },
+		Meter:  true,
+	})
+	if err == nil {
+		var m wazero.CompiledModule
+		if m, err = e.runtime.CompileModule(ctx, code); err == nil {
+			return m, nil
+		}
+	}
+	return nil, fmt.Errorf("core module %d: %w", def.module.index, err)
+}
+
+// compileHost makes the host module: one function for each slot. It serves all
+// instances, as they come with the context of each call.
+func (c *Component) compileHost(ctx context.Context) error {
+	if len(c.plan.slots) == 0 {
+		return nil
+	}
+	b := c.engine.runtime.NewHostModuleBuilder("host")
+	for i, s := range c.plan.slots {
+		t := s.coreType()
+		b.NewFunctionBuilder().WithGoModuleFunction(hostCall{s}, apiTypes(t.Params), apiTypes(t.Results)).Export(strconv.Itoa(i))
+	}
+	var err error
+	if c.hostCode, err = b.Compile(ctx); err != nil {
+		return fmt.Errorf("host module: %w", err)
+	}
+	if c.host, err = c.engine.runtime.InstantiateModule(ctx, c.hostCode, moduleConfig); err != nil {
+		return fmt.Errorf("host module: %w", err)
+	}
+	return nil
+}
+
+func apiTypes(ts []core.ValType) []api.ValueType {
+	out := make([]api.ValueType, len(ts))
+	for i, t := range ts {
+		out[i] = t[0]
+	}
+	return out
+}
+
+// Close releases the compiled code. Its instances must have been closed.
+func (c *Component) Close(ctx context.Context) error {
+	var errs []error
+	if c.host != nil {
+		errs = append(errs, c.host.Close(ctx))
+	}
+	if c.hostCode != nil {
+		errs = append(errs, c.hostCode.Close(ctx))
+	}
+	for _, m := range c.compiled {
+		if m != nil {
+			errs = append(errs, m.Close(ctx))
+		}
+	}
+	return errors.Join(errs...)
+}
 
 // Extern describes an import or export of a component.
 type Extern struct {
-	Name  string      // "wasi:http/types@0.2.3"
-	Sort  binary.Sort // SortInstance, SortFunc, ...
-	Func  *canon.Func // type of a function
-	Items []Extern    // functions and types of an instance
+	Name     string      // "wasi:http/types@0.2.3"
+	Sort     binary.Sort // SortInstance, SortFunc, SortType, ...
+	Func     *canon.Func // type of a function
+	Type     *canon.Type // value type
+	Resource *canon.Resource
+	Items    []Extern // what an instance holds
 }
 
 // Imports lists what the component needs.
-func (c *Component) Imports() []Extern { return nil }
+func (c *Component) Imports() []Extern { return c.plan.imports.externs() }
 
 // Exports lists what the component offers.
-func (c *Component) Exports() []Extern { return nil }
+func (c *Component) Exports() []Extern { return c.plan.exports.externs() }
 
-// Close releases the compiled code. Its instances must have been closed.
-func (c *Component) Close(ctx context.Context) error { return nil }
+func (d *instanceDef) externs() []Extern {
+	list := make([]Extern, 0, len(d.names))
+	for _, name := range d.names {
+		it := d.items[name]
+		e := Extern{Name: name, Sort: it.sort, Type: it.typ.val, Resource: it.typ.resource}
+		if it.fn != nil {
+			e.Func = it.fn.typ
+		}
+		if it.instance != nil {
+			e.Items = it.instance.externs()
+		}
+		list = append(list, e)
+	}
+	return list
+}

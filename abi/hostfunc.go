@@ -49,12 +49,11 @@ type Call struct {
 	Result Value
 
 	inst *Instance
-	ctx  context.Context
 	typ  *canon.Func
 }
 
 // Context is the context the guest was called with.
-func (c *Call) Context() context.Context { return c.ctx }
+func (c *Call) Context() context.Context { return c.inst.ctx.Context }
 
 // Data is what the instance was given by Instantiate or SetData.
 func (c *Call) Data() any { return c.inst.data }

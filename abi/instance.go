@@ -1,31 +1,229 @@
 package abi
 
-import "context"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
+
+	"github.com/extproc/extproc/abi/canon"
+	"github.com/extproc/extproc/abi/core"
+	"github.com/extproc/extproc/abi/memory"
+)
 
 // Instance is an instance of a component with all its inner instances. It may
 // be used by one goroutine at a time; only Stop may be called from others.
 type Instance struct {
-	data  any
-	arena arena
+	linked *Linked
+	data   any
+	ctx    callContext
+
+	mods     []api.Module    // as plan.cores
+	funcs    []coreFunc      // as plan.funcs
+	opts     []canon.Options // as plan.opts
+	comps    []compState     // as plan.comps
+	lifts    []Func          // as plan.lifts
+	memories *memory.Set
+	globals  []api.MutableGlobal // that Reset restores
+
+	calls   callStack
+	arena   arena
+	active  *row // the host function that is running
+	storage [contextSlots]uint64
+	depth   int // of calls into core code
+	running bool
+	dead    error  // why no call can be made any more
+	noReset string // why Reset is impossible, "" if it is not
+	stop    stop
 }
 
+// compState is the state of a component instance (CanonicalABI.md, Component
+// Instances).
+type compState struct {
+	table              *canon.Table
+	mayEnter, mayLeave bool
+	reallocating       bool
+	backpressure       int
+}
+
+// callContext is what wazero hands to the host module: the caller's context and
+// the instance that the call is for.
+type callContext struct {
+	context.Context
+	in *Instance
+	// values holds what wazero looks for while it instantiates. It is nil
+	// otherwise, as it looks for nothing of ours then.
+	values context.Context
+}
+
+func (c *callContext) Value(key any) any {
+	if c.values == nil {
+		return nil
+	}
+	return c.values.Value(key)
+}
+
+// hostCall is a function of the host module, as wazero calls it.
+type hostCall struct{ slot }
+
+func (h hostCall) Call(ctx context.Context, _ api.Module, stack []uint64) {
+	h.call(ctx.(*callContext).in, stack)
+}
+
+// Instantiate makes an instance. data is what Call.Data returns in it. When ctx
+// ends, guest code that runs meanwhile is stopped.
+func (l *Linked) Instantiate(ctx context.Context, data any) (*Instance, error) {
+	in := newInstance(l, data)
+	unwatch := context.AfterFunc(ctx, in.Stop)
+	err := in.instantiate(ctx)
+	if !unwatch() && err == nil {
+		err = stopped()
+	}
+	if err == nil {
+		err = l.image.settle(in)
+	}
+	if err != nil {
+		in.dead = err
+		_ = in.Close(ctx)
+		return nil, fmt.Errorf("instantiate: %w", err)
+	}
+	return in, nil
+}
+
+func newInstance(l *Linked, data any) *Instance {
+	p := l.component.plan
+	in := &Instance{
+		linked: l, data: data,
+		mods:     make([]api.Module, 0, len(p.cores)),
+		funcs:    make([]coreFunc, len(p.funcs)),
+		opts:     make([]canon.Options, len(p.opts)),
+		comps:    make([]compState, len(p.comps)),
+		lifts:    make([]Func, len(p.lifts)),
+		memories: l.component.engine.memory.NewSet(),
+	}
+	in.ctx.in = in
+	for i := range in.comps {
+		in.comps[i] = compState{table: canon.NewTable(l.component.engine.cfg.HandleLimit), mayEnter: true, mayLeave: true}
+	}
+	for i, l := range p.lifts {
+		in.lifts[i] = Func{in: in, lift: l}
+	}
+	return in
+}
+
+// instantiate carries out the plan.
+func (in *Instance) instantiate(ctx context.Context) error {
+	c := in.linked.component
+	var def *coreDef
+	values := experimental.WithImportResolver(ctx, func(name string) api.Module {
+		i, err := strconv.Atoi(name)
+		if err != nil || i >= len(def.sources) {
+			return nil
+		}
+		return in.module(def.sources[i])
+	})
+	in.ctx.values = experimental.WithMemoryAllocator(values, in.memories)
+	in.ctx.Context = ctx
+	defer func() { in.ctx.Context, in.ctx.values = nil, nil }()
+	in.bindOptions()
+	for i := range c.plan.cores {
+		def = c.plan.cores[i]
+		mod, err := c.engine.runtime.InstantiateModule(&in.ctx, c.compiled[i], moduleConfig)
+		if err == nil {
+			in.mods = append(in.mods, mod)
+			err = in.start(mod)
+		}
+		if err == nil {
+			err = in.memories.Err()
+		}
+		if err != nil {
+			return in.asTrap(err)
+		}
+	}
+	return nil
+}
+
+// moduleConfig names no module: wazero's registry of names is not used.
+var moduleConfig = wazero.NewModuleConfig().WithName("").WithStartFunctions()
+
+// start makes a new core instance stoppable and runs its start function, which
+// is only possible in this order as the rewritten module exports it.
+func (in *Instance) start(mod api.Module) error {
+	if g, ok := mod.ExportedGlobal(core.StopExport).(api.MutableGlobal); ok {
+		in.stop.add(g)
+	}
+	if fn := mod.ExportedFunction(core.StartExport); fn != nil {
+		return fn.CallWithStack(&in.ctx, nil)
+	}
+	return nil
+}
+
+// module is the core instance that a source stands for.
+func (in *Instance) module(s source) api.Module {
+	if s == hostSource {
+		return in.linked.component.host
+	}
+	return in.mods[s]
+}
+
+// linear is a memory as canon sees it.
+type linear struct {
+	in  *Instance
+	ref coreRef
+	mem api.Memory // found at first use: memories come into being one by one
+}
+
+func (m *linear) Bytes() []byte {
+	if m.mem == nil {
+		m.mem = m.in.module(m.ref.source).ExportedMemory(m.ref.name)
+	}
+	b, _ := m.mem.Read(0, m.mem.Size())
+	return b
+}
+
+// bindOptions makes the canonical options of the plan those of this instance.
+func (in *Instance) bindOptions() {
+	p := in.linked.component.plan
+	mems := make([]linear, len(p.mems))
+	for i, ref := range p.mems {
+		mems[i] = linear{in: in, ref: ref}
+	}
+	for i, o := range p.opts {
+		c := &in.opts[i]
+		*c = canon.Options{Encoding: o.encoding, Table: in.comps[o.comp.id].table, Instance: o.comp}
+		if o.memory >= 0 {
+			c.Memory = &mems[o.memory]
+		}
+		if o.realloc >= 0 {
+			r := &realloc{in: in, comp: &in.comps[o.comp.id], fn: o.realloc}
+			c.Realloc = r.call
+		}
+	}
+}
+
+// Data is what Call.Data returns.
+func (in *Instance) Data() any { return in.data }
+
 // SetData replaces what Call.Data returns.
-func (i *Instance) SetData(data any) { i.data = data }
+func (in *Instance) SetData(data any) { in.data = data }
 
-// Func finds an exported function. instance is the exported instance it is in,
-// "" for a function of the component itself; its version may be cut to the
-// semver track, as "wasi:http/incoming-handler@0.2". Func returns nil when
-// there is none.
-func (i *Instance) Func(instance, name string) *Func { return nil }
+var errClosed = errors.New("the instance is closed")
 
-// Reset makes the instance as it was after instantiation: memory, globals,
-// handles. It returns false when that can't be had: Close it then and
-// instantiate anew.
-func (i *Instance) Reset(ctx context.Context) bool { return false }
-
-// Stop makes guest code trap at its next safe point. It may be called from any
-// goroutine and at any time.
-func (i *Instance) Stop() {}
-
-// Close ends the instance, dropping the resources it still holds.
-func (i *Instance) Close(ctx context.Context) error { return nil }
+// Close ends the instance, dropping the host's resources it still holds.
+func (in *Instance) Close(ctx context.Context) error {
+	if errors.Is(in.dead, errClosed) {
+		return nil
+	}
+	in.dropHandles()
+	in.dead = errClosed
+	var errs []error
+	for i := len(in.mods) - 1; i >= 0; i-- {
+		errs = append(errs, in.mods[i].Close(ctx))
+	}
+	in.memories.Free()
+	return errors.Join(errs...)
+}
