@@ -240,15 +240,20 @@ func (s *scope) ascribe(e, want entity, abstract bool) error {
 
 // addExtern introduces an import or export, checks its name and whether all
 // types in it are visible from outside.
-func (s *scope) addExtern(n *namespace, name binary.Name, e entity) error {
-	e = s.introduce(name.Name, e)
+func (s *scope) addExtern(n *namespace, name binary.Name, stated entity) error {
+	if s.kind != inInstanceType {
+		if err := s.checkVisible(n, stated); err != nil {
+			return err
+		}
+	}
+	e := s.introduce(name.Name, stated)
 	if err := n.add(name, e); err != nil {
 		return err
 	}
-	if s.kind != inInstanceType {
-		if err := s.checkVisible(n, e); err != nil {
-			return err
-		}
+	n.register(s.v, e)
+	if n == s.exports && stated.inst != nil {
+		// Unlike a type's, an instance's export names what it exports itself.
+		n.register(s.v, stated)
 	}
 	s.add(e)
 	return nil

@@ -81,7 +81,7 @@ func parseInterfaceName(s string) (externName, error) {
 	return n, nil
 }
 
-var errKebab = errors.New("expected words of letters and digits, each of one case, the first beginning with a letter, separated by single hyphens")
+var errKebab = errors.New("not in kebab case, such as get-JSON or a1-b2")
 
 // checkLabel checks the label production: fragments of one case each, the first
 // of which begins with a letter.
@@ -92,7 +92,7 @@ func checkWords(s string) error { return checkKebab(s, false) }
 
 func checkKebab(s string, acronyms bool) error {
 	if s == "" || s[0] >= '0' && s[0] <= '9' {
-		return fmt.Errorf("%q is not in kebab case: %w", s, errKebab)
+		return fmt.Errorf("%q is %w", s, errKebab)
 	}
 	for fragment := range strings.SplitSeq(s, "-") {
 		var lower, upper bool
@@ -103,11 +103,11 @@ func checkKebab(s string, acronyms bool) error {
 			case c >= 'A' && c <= 'Z' && acronyms:
 				upper = true
 			case c < '0' || c > '9':
-				return fmt.Errorf("%q is not in kebab case: %w", s, errKebab)
+				return fmt.Errorf("%q is %w", s, errKebab)
 			}
 		}
 		if fragment == "" || lower && upper {
-			return fmt.Errorf("%q is not in kebab case: %w", s, errKebab)
+			return fmt.Errorf("%q is %w", s, errKebab)
 		}
 	}
 	return nil

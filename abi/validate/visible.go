@@ -6,26 +6,24 @@ import (
 	"github.com/extproc/extproc/abi/binary"
 )
 
-// checkVisible registers the types that an import or export introduces, and
-// checks that it uses no resource, record, variant, enum or flags but such as
-// have a name outside (Explainer, "External Visibility of Types"). Imports may
-// use the names of imports only.
+// checkVisible checks that an import or export uses no resource, record,
+// variant, enum or flags but such as have a name outside (Explainer, "External
+// Visibility of Types"). Imports may use the names of imports only.
 func (s *scope) checkVisible(n *namespace, e entity) error {
-	n.register(s.v, e)
-	w := visibility{v: s.v, seen: map[*typ]bool{}, named: []map[*typ]struct{}{s.imports.named}}
+	w := visibility{v: s.v, seen: map[*typ]bool{}, own: map[*typ]struct{}{}}
+	w.named = []map[*typ]struct{}{s.imports.named, w.own}
+	kind := "imports"
 	if n == s.exports {
 		w.named = append(w.named, s.exports.named)
+		kind = "imports or exports"
 	}
 	if hidden := w.entity(e); hidden != "" {
-		kind := "imports"
-		if n == s.exports {
-			kind = "imports or exports"
-		}
 		return fmt.Errorf("uses %s, which has no name among the %s before it", hidden, kind)
 	}
 	return nil
 }
 
+// register gives the types that an import or export introduces their names.
 func (n *namespace) register(v *validator, e entity) {
 	switch {
 	case !v.spend(1):
@@ -43,6 +41,7 @@ func (n *namespace) register(v *validator, e entity) {
 type visibility struct {
 	v     *validator
 	named []map[*typ]struct{}
+	own   map[*typ]struct{} // exported so far by the instance in question
 	seen  map[*typ]bool
 }
 
@@ -79,10 +78,7 @@ func (w *visibility) content(t *typ) string {
 	case t.fn != nil:
 		return w.fn(t.fn)
 	case t.inst != nil:
-		own := &namespace{named: map[*typ]struct{}{}}
-		own.register(w.v, entity{sort: binary.SortInstance, inst: t.inst})
-		inner := visibility{v: w.v, seen: map[*typ]bool{}, named: append(w.named[:len(w.named):len(w.named)], own.named)}
-		return inner.instance(t.inst)
+		return w.instance(t.inst)
 	}
 	return ""
 }
@@ -96,10 +92,14 @@ func (w *visibility) fn(f *funcType) string {
 	return w.valType(f.result)
 }
 
+// instance takes the exports in order: each is a name for those behind it.
 func (w *visibility) instance(t *instanceType) string {
 	for _, x := range t.exports.list {
 		if hidden := w.entity(x.entity); hidden != "" {
 			return fmt.Sprintf("%s (in its export %q)", hidden, x.name)
+		}
+		if x.typ != nil {
+			w.own[x.typ] = struct{}{}
 		}
 	}
 	return ""
