@@ -37,7 +37,7 @@ func (e *Engine) Compile(ctx context.Context, wasm []byte) (*Component, error) {
 	if err := validate.Component(ast); err != nil {
 		return nil, err
 	}
-	modules, err := parseModules(ast)
+	modules, err := e.parseModules(ast)
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +52,7 @@ func (e *Engine) Compile(ctx context.Context, wasm []byte) (*Component, error) {
 	if unlinkable != nil && unlinkable.async {
 		return nil, unlinkable
 	}
-	if err := c.compile(ctx); err != nil {
+	if err := c.compile(ctx, modules); err != nil {
 		_ = c.Close(ctx)
 		return nil, err
 	}
@@ -60,7 +60,7 @@ func (e *Engine) Compile(ctx context.Context, wasm []byte) (*Component, error) {
 }
 
 // parseModules parses the core modules of a component and those nested in it.
-func parseModules(ast *binary.Component) (map[*byte]*coreModule, error) {
+func (e *Engine) parseModules(ast *binary.Component) (map[*byte]*coreModule, error) {
 	modules := map[*byte]*coreModule{}
 	var walk func(c *binary.Component) error
 	walk = func(c *binary.Component) error {
@@ -71,7 +71,7 @@ func parseModules(ast *binary.Component) (map[*byte]*coreModule, error) {
 					return err
 				}
 			case binary.CoreModule:
-				m, err := parseModule(d.Bytes, len(modules))
+				m, err := e.parseModule(d.Bytes, len(modules))
 				if err != nil {
 					return err
 				}
@@ -83,13 +83,23 @@ func parseModules(ast *binary.Component) (map[*byte]*coreModule, error) {
 	return modules, walk(ast)
 }
 
-func parseModule(wasm []byte, index int) (*coreModule, error) {
+func (e *Engine) parseModule(wasm []byte, index int) (*coreModule, error) {
 	parsed, err := core.Parse(wasm)
 	if err != nil {
 		return nil, fmt.Errorf("core module %d: %w", index, err)
 	}
 	if len(parsed.Memories) > 1 {
 		return nil, fmt.Errorf("core module %d: it has %d memories, more than one is not supported", index, len(parsed.Memories))
+	}
+	for _, l := range parsed.Memories {
+		if l.Min*wasmPage > e.cfg.MemoryLimit {
+			return nil, fmt.Errorf("core module %d: its memory starts with %d bytes, the limit is %d", index, l.Min*wasmPage, e.cfg.MemoryLimit)
+		}
+	}
+	for _, t := range parsed.Tables {
+		if t.Limits.Min > uint64(e.cfg.TableLimit) {
+			return nil, fmt.Errorf("core module %d: its table starts with %d elements, the limit is %d", index, t.Limits.Min, e.cfg.TableLimit)
+		}
 	}
 	m := &coreModule{Module: parsed, index: index, exports: make(map[string]core.Kind, len(parsed.Exports))}
 	for _, e := range parsed.Exports {
@@ -100,12 +110,14 @@ func parseModule(wasm []byte, index int) (*coreModule, error) {
 }
 
 // compile compiles the core instances' modules, in parallel, and the host
-// module.
-func (c *Component) compile(ctx context.Context) error {
+// module. Modules that are never instantiated must be valid too.
+func (c *Component) compile(ctx context.Context, modules map[*byte]*coreModule) error {
 	c.compiled = make([]wazero.CompiledModule, len(c.plan.cores))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(runtime.GOMAXPROCS(0))
+	used := map[*coreModule]bool{}
 	for i, def := range c.plan.cores {
+		used[def.module] = true
 		if ok, reason := def.module.Facts.Resettable(); !ok && c.noReset == "" {
 			c.noReset = fmt.Sprintf("core module %d: %s", def.module.index, reason)
 		}
@@ -113,6 +125,11 @@ func (c *Component) compile(ctx context.Context) error {
 			c.compiled[i], err = c.engine.compileCore(ctx, def)
 			return err
 		})
+	}
+	for _, m := range modules {
+		if !used[m] {
+			group.Go(func() error { return c.engine.checkCore(ctx, m) })
+		}
 	}
 	if err := group.Wait(); err != nil {
 		return err
@@ -132,6 +149,19 @@ func (e *Engine) compileCore(ctx context.Context, def *coreDef) (wazero.Compiled
 		}
 	}
 	return nil, fmt.Errorf("core module %d: %w", def.module.index, err)
+}
+
+// checkCore compiles a module for the sake of its validation.
+func (e *Engine) checkCore(ctx context.Context, m *coreModule) error {
+	def := &coreDef{module: m, names: make([]importName, len(m.Imports))}
+	for i := range def.names {
+		def.names[i] = importName{"0", strconv.Itoa(i)}
+	}
+	compiled, err := e.compileCore(ctx, def)
+	if err != nil {
+		return err
+	}
+	return compiled.Close(ctx)
 }
 
 // compileHost makes the host module: one function for each slot. It serves all
