@@ -125,3 +125,9 @@ type ABI interface {
 	// bad plugin fails now.
 	Load(ctx context.Context, wasm []byte, cfg *Spec) (Module, error)
 }
+
+// Counted is a module that can say how many of its instances are at work and how
+// many wait for an exchange.
+type Counted interface {
+	Instances() (busy, idle int)
+}

@@ -1,0 +1,141 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+
+	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+
+	"github.com/extproc/extproc/plugin"
+)
+
+// debt says what the proxy is owed for a message that gets one answer.
+type debt uint8
+
+const (
+	nothing debt = iota // no message came
+	owed                // it waits for its answer
+	held                // it has an answer that decides nothing: the body's will
+	paid
+)
+
+// half is one direction of an exchange on the wire: what has come from the proxy
+// and what it is owed.
+type half struct {
+	plugin.Direction
+	msg *plugin.Message
+
+	headers  debt
+	trailers debt
+	// chunks are the body messages that are owed one answer each. Full duplex
+	// owes none for a message, but a whole body in the end.
+	chunks []chunk
+	// over is set when no further part of the body will come.
+	over bool
+	// sentEnd is set when the proxy has been told the end of a full-duplex body.
+	sentEnd bool
+	// unseen is set when the guest took its body to be whole before the trailers
+	// were known: they pass.
+	unseen bool
+	// pushed counts the bytes of the body that came.
+	pushed int64
+	// whole gathers a body that must be sent in one answer.
+	whole []byte
+}
+
+// chunk is a body message that is owed an answer.
+type chunk struct{ last bool }
+
+var errOrder = errors.New("message out of order")
+
+// take puts a wire message into the exchange.
+func (h *half) take(c content, mode bodyMode) error {
+	switch {
+	case c.headers != nil:
+		if h.headers != nothing || h.over {
+			return fmt.Errorf("%v: %w", c.Phase, errOrder)
+		}
+		h.headers = owed
+		h.msg.Arrived = true
+		h.msg.Original = fieldsOf(c.headers.GetHeaders())
+		if c.headers.GetEndOfStream() {
+			h.msg.NoBody = true
+			h.msg.In.Ended, h.over = true, true
+		}
+	case c.body != nil:
+		return h.takeBody(c, mode)
+	case c.trailers != nil:
+		if h.trailers != nothing || h.msg.NoBody {
+			return fmt.Errorf("%v: %w", c.Phase, errOrder)
+		}
+		h.trailers = owed
+		h.unseen = h.msg.In.Ended
+		h.msg.In.Trailers = fieldsOf(c.trailers.GetTrailers())
+		h.msg.In.Ended, h.over = true, true
+	}
+	return nil
+}
+
+func (h *half) takeBody(c content, mode bodyMode) error {
+	last := c.body.GetEndOfStream()
+	if mode != duplex {
+		if h.msg.NoBody || h.trailers != nothing {
+			return fmt.Errorf("%v: %w", c.Phase, errOrder)
+		}
+		h.chunks = append(h.chunks, chunk{last: last})
+		// A buffered body is whole although trailers may follow it.
+		last = last || mode == buffered || mode == partial
+	}
+	if h.over {
+		return nil // a second end of the stream
+	}
+	h.msg.In.Push(c.body.GetBody())
+	h.pushed += int64(len(c.body.GetBody()))
+	if last {
+		h.msg.In.Ended, h.over = true, true
+	}
+	return nil
+}
+
+// replaced says whether the body is the guest's instead of the one that came.
+func (h *half) replaced() bool { return h.msg.Released && h.msg.Plan == plugin.Replaced }
+
+// complete says whether the guest has done all it had to for this direction.
+func (h *half) complete() bool {
+	return h.msg.Released && (h.msg.Plan == plugin.Untouched || h.msg.Out.Ended)
+}
+
+// unanswered says whether nothing has been said about the headers yet.
+func (h *half) unanswered() bool { return h.headers != paid }
+
+// intact says whether the guest can be left out from here on with nothing lost.
+func (h *half) intact() bool {
+	if h.unanswered() {
+		return h.pushed == int64(h.msg.In.Len())
+	}
+	return h.complete()
+}
+
+// revert lets pass as it came what has not been answered.
+func (h *half) revert() {
+	if h.unanswered() {
+		h.msg.Released, h.whole = false, nil
+	}
+}
+
+// row is the phase of one part of this half.
+func (h *half) row(part plugin.Part) *row { return &rows[h.Direction][part] }
+
+// place is where a block of fields of this half stands.
+func (h *half) place(part plugin.Part, newBody bool) place {
+	return place{Phase: plugin.Phase{Direction: h.Direction, Part: part}, newBody: newBody}
+}
+
+// streamedBody is a piece of a full-duplex body.
+func (h *half) streamedBody(piece []byte, end bool) *extprocv3.ProcessingResponse {
+	return h.row(plugin.BodyPart).body(&extprocv3.BodyResponse{Response: &extprocv3.CommonResponse{
+		BodyMutation: &extprocv3.BodyMutation{Mutation: &extprocv3.BodyMutation_StreamedResponse{
+			StreamedResponse: &extprocv3.StreamedBodyResponse{Body: piece, EndOfStream: end},
+		}},
+	}})
+}

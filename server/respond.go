@@ -1,0 +1,347 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+
+	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+
+	"github.com/extproc/extproc/plugin"
+)
+
+// maxPiece is the size of the pieces of a full-duplex body that the protocol
+// recommends.
+const maxPiece = 64 << 10
+
+// errMode: the guest wants what the proxy's processing mode does not allow.
+var errMode = errors.New("the proxy's processing mode does not allow it")
+
+// respond answers what one direction is owed, as far as it is decided. It says
+// whether it took output off the guest.
+func (p *process) respond(h *half) (moved bool, err error) {
+	if h.headers == owed {
+		if !p.decided(h) {
+			return false, p.fetch(h)
+		}
+		if moved, err = p.answerHeaders(h); err != nil || h.headers == owed {
+			return moved, err
+		}
+	}
+	if !p.decided(h) && h.headers != nothing {
+		return moved, nil
+	}
+	var more bool
+	switch {
+	case h.msg.NoBody:
+	case p.modes.body[h.Direction] == duplex:
+		more, err = p.stream(h)
+	default:
+		more, err = p.answerChunks(h)
+	}
+	if err != nil {
+		return false, err
+	}
+	return moved || more, p.answerTrailers(h)
+}
+
+// decided says whether the headers may go on.
+func (p *process) decided(h *half) bool { return h.msg.Released || p.pass }
+
+// fetch gets the body for a guest that wants it before the headers go on. Before
+// the request headers' answer, an override may come as a message of its own.
+// Before the response headers' answer Envoy takes none, so the headers are
+// answered, and held back by asking for the body in one message, whose answer may
+// still change them. Later exchanges of the plugin ask in time, see answerHeaders.
+func (p *process) fetch(h *half) error {
+	if !h.msg.WantBody || h.msg.NoBody {
+		return nil
+	}
+	switch mode := p.modes.body[h.Direction]; {
+	case mode == duplex:
+		return nil
+	case mode == buffered || mode == partial:
+		h.headers = held
+		return p.send(h.row(plugin.HeadersPart).plain)
+	case mode == none && h.Direction == plugin.Request && !p.modes.fixed && !p.asked:
+		p.asked = true
+		p.modes.ask(plugin.Request, duplex)
+		p.askResponse()
+		return p.send(&extprocv3.ProcessingResponse{ModeOverride: p.modes.override()})
+	case mode == none && h.Direction == plugin.Response && !p.modes.fixed && !p.upgrade():
+		p.plugin.ReadsResponseFirst.Store(true)
+		p.modes.ask(plugin.Response, buffered)
+		h.headers = held
+		resp := h.row(plugin.HeadersPart).headers(&extprocv3.HeadersResponse{})
+		resp.ModeOverride = p.modes.override()
+		return p.send(resp)
+	default:
+		return fmt.Errorf("reading the %v before its headers go on (mode %v): %w", h.place(plugin.BodyPart, false).Phase, mode, errMode)
+	}
+}
+
+// upgrade says whether the exchange becomes a tunnel, whose bytes never end.
+func (p *process) upgrade() bool {
+	code, _ := p.ex.Response.Original.Get(":status")
+	return string(code) == "101" || p.method() == "CONNECT"
+}
+
+func (p *process) method() string {
+	m, _ := p.ex.Request.Original.Get(":method")
+	return string(m)
+}
+
+// askResponse asks for the response's body ahead of the response if the plugin
+// is known to read it before it lets the headers go on.
+func (p *process) askResponse() bool {
+	if p.guest == nil || !p.plugin.ReadsResponseFirst.Load() || p.modes.fixed || p.modes.body[plugin.Response] != none {
+		return false
+	}
+	p.modes.ask(plugin.Response, duplex)
+	return true
+}
+
+// answerHeaders sends the answer to the headers, unless their body must come with
+// it and is not whole yet.
+func (p *process) answerHeaders(h *half) (moved bool, err error) {
+	common := &extprocv3.CommonResponse{}
+	newBody, override := false, false
+	if h.replaced() {
+		switch mode := p.modes.body[h.Direction]; {
+		case h.msg.NoBody || mode == none && h.msg.Out.Ended && len(h.msg.Out.Trailers) == 0:
+			var done bool
+			if moved, done, err = p.gather(h); err != nil || !done {
+				return moved, err
+			}
+			newBody = p.replaceBody(h, common)
+		case mode == none && p.modes.fixed:
+			return false, fmt.Errorf("replacing the %v: %w", h.place(plugin.BodyPart, false).Phase, errMode)
+		case mode == none:
+			p.modes.ask(h.Direction, duplex)
+			newBody, override = true, true
+		default:
+			newBody = true
+		}
+	}
+	if h.Direction == plugin.Request && p.askResponse() {
+		override = true
+	}
+	if common.HeaderMutation, err = p.mutation(h, newBody); err != nil {
+		return moved, err
+	}
+	common.ClearRouteCache = h.Direction == plugin.Request && common.HeaderMutation != nil
+	h.headers = paid
+	row := h.row(plugin.HeadersPart)
+	if common.HeaderMutation == nil && common.BodyMutation == nil && !override {
+		return moved, p.send(row.plain)
+	}
+	resp := row.headers(&extprocv3.HeadersResponse{Response: common})
+	if override {
+		resp.ModeOverride = p.modes.override()
+	}
+	return moved, p.send(resp)
+}
+
+// mutation is what the guest made of the headers.
+func (p *process) mutation(h *half, newBody bool) (*extprocv3.HeaderMutation, error) {
+	to := h.msg.Original
+	if h.msg.Released {
+		to = h.msg.Headers
+	}
+	m, rejected, err := mutation(h.msg.Original, to, h.place(plugin.HeadersPart, newBody))
+	p.reject(rejected, "header mutations")
+	return m, err
+}
+
+func (p *process) reject(n int, what string) {
+	if n == 0 {
+		return
+	}
+	p.metrics.rejected.Add(float64(n))
+	p.log.Warn("dropped", "what", what, "count", n, "plugin", p.plugin.Spec.Name, "exchange", p.ex.ID)
+}
+
+// gather takes the guest's body as far as it is there, and says whether it is whole.
+func (p *process) gather(h *half) (moved, done bool, err error) {
+	out := &h.msg.Out
+	for chunk := out.Pop(); chunk != nil; chunk = out.Pop() {
+		moved = true
+		if len(h.whole)+len(chunk) > p.limits.Buffered {
+			return moved, false, fmt.Errorf("the %v must be sent whole and is longer than %d bytes: %w",
+				h.place(plugin.BodyPart, false).Phase, p.limits.Buffered, errTooLarge)
+		}
+		if h.whole == nil {
+			h.whole = chunk
+			continue
+		}
+		h.whole = append(h.whole, chunk...)
+	}
+	return moved, out.Ended, nil
+}
+
+// replaceBody puts the gathered body into the answer to the headers. What was to
+// come of the original body is then never sent, nor its trailers.
+func (p *process) replaceBody(h *half, common *extprocv3.CommonResponse) bool {
+	p.reject(len(h.msg.Out.Trailers), "trailers where none can be sent")
+	if len(h.whole) > 0 && h.Direction == plugin.Response && bodiless(p.method(), h.msg.Headers) {
+		h.whole = nil
+		p.reject(1, "body of a response that has none")
+	}
+	if len(h.whole) == 0 && h.msg.NoBody {
+		return false
+	}
+	common.Status = extprocv3.CommonResponse_CONTINUE_AND_REPLACE
+	common.BodyMutation = wholeBody(h.whole)
+	h.whole, h.sentEnd = nil, true
+	return true
+}
+
+func wholeBody(b []byte) *extprocv3.BodyMutation {
+	if len(b) == 0 {
+		return &extprocv3.BodyMutation{Mutation: &extprocv3.BodyMutation_ClearBody{ClearBody: true}}
+	}
+	return &extprocv3.BodyMutation{Mutation: &extprocv3.BodyMutation_Body{Body: b}}
+}
+
+// stream sends a full-duplex body on, the guest's or the one that came. It has
+// one end: a piece that says so, or the answer to the trailers.
+func (p *process) stream(h *half) (moved bool, err error) {
+	src := &h.msg.In
+	if h.replaced() {
+		src = &h.msg.Out
+		if src.Ended {
+			h.msg.In.Discard()
+		}
+	}
+	for !h.sentEnd && src.Len() > 0 {
+		piece := src.Take(maxPiece)
+		moved = moved || h.replaced()
+		h.sentEnd = src.Len() == 0 && h.ends(src)
+		if err := p.send(h.streamedBody(piece, h.sentEnd)); err != nil {
+			return false, err
+		}
+	}
+	if !h.sentEnd && h.ends(src) {
+		h.sentEnd = true
+		err = p.send(h.streamedBody(nil, true))
+	}
+	if h.sentEnd {
+		h.msg.In.Discard()
+	}
+	if h.sentEnd && h.replaced() && h.over && h.trailers == nothing {
+		p.reject(len(h.msg.Out.Trailers), "trailers where none came")
+		h.msg.Out.Trailers = nil
+	}
+	return moved, err
+}
+
+// ends says whether a drained full-duplex body is at its end, and no trailers
+// will be. A guest that has trailers to send waits for those of the original:
+// only in answer to them can any be sent.
+func (h *half) ends(src *plugin.Body) bool {
+	if !src.Ended || h.trailers != nothing {
+		return false
+	}
+	return h.over || h.replaced() && len(h.msg.Out.Trailers) == 0
+}
+
+// answerChunks answers the body messages that want one answer each.
+func (p *process) answerChunks(h *half) (moved bool, err error) {
+	whole := p.modes.body[h.Direction] != streamed
+	for len(h.chunks) > 0 {
+		common := &extprocv3.CommonResponse{}
+		if h.replaced() {
+			m, done, err := p.gather(h)
+			moved = moved || m
+			if err != nil {
+				return moved, err
+			}
+			if !done && (whole || h.chunks[0].last || h.msg.In.Len() > 0) {
+				return moved, nil
+			}
+			common.BodyMutation = wholeBody(h.whole)
+			h.whole = nil
+		} else {
+			h.msg.In.Discard()
+		}
+		if h.headers == held {
+			if err := p.release(h, common); err != nil {
+				return moved, err
+			}
+		}
+		h.chunks = h.chunks[1:]
+		resp := h.row(plugin.BodyPart).plain
+		if common.BodyMutation != nil || common.HeaderMutation != nil {
+			resp = h.row(plugin.BodyPart).body(&extprocv3.BodyResponse{Response: common})
+		}
+		if err := p.send(resp); err != nil {
+			return moved, err
+		}
+	}
+	return moved, nil
+}
+
+// release puts the mutation of held headers into the answer to their body. A
+// buffered body must have the length that the headers say.
+func (p *process) release(h *half, common *extprocv3.CommonResponse) error {
+	h.headers = paid
+	m, err := p.mutation(h, common.BodyMutation != nil)
+	if err != nil {
+		return err
+	}
+	if _, ok := h.msg.Original.Get("content-length"); ok && common.BodyMutation != nil {
+		m.RemoveHeaders = without(m.RemoveHeaders, "content-length")
+		length := strconv.Itoa(len(common.BodyMutation.GetBody()))
+		m.SetHeaders = append(m.SetHeaders, option(plugin.Field{Name: "content-length", Value: []byte(length)}, false))
+	}
+	common.HeaderMutation = m
+	return nil
+}
+
+func without(names []string, name string) []string {
+	kept := names[:0]
+	for _, n := range names {
+		if n != name {
+			kept = append(kept, n)
+		}
+	}
+	return kept
+}
+
+// answerTrailers answers the trailers once the body is out. They always want an
+// answer, be it after a body that was ended early.
+func (p *process) answerTrailers(h *half) error {
+	if h.trailers != owed || len(h.chunks) > 0 {
+		return nil
+	}
+	if h.headers == held {
+		// No body came to change the headers with.
+		m, err := p.mutation(h, false)
+		if err != nil {
+			return err
+		}
+		p.reject(len(m.GetSetHeaders())+len(m.GetRemoveHeaders()), "changes of headers that had to go on before their body")
+		h.headers = paid
+	}
+	to := h.msg.In.Trailers
+	if h.replaced() && !h.unseen {
+		if !h.msg.Out.Ended {
+			return nil
+		}
+		if h.msg.Out.Len()+len(h.whole) > 0 {
+			return fmt.Errorf("adding to the %v after its last part: %w", h.place(plugin.BodyPart, false).Phase, errMode)
+		}
+		to = h.msg.Out.Trailers
+	}
+	h.trailers = paid
+	m, rejected, err := mutation(h.msg.In.Trailers, to, h.place(plugin.TrailersPart, false))
+	p.reject(rejected, "trailer mutations")
+	if err != nil {
+		return err
+	}
+	row := h.row(plugin.TrailersPart)
+	if m == nil {
+		return p.send(row.plain)
+	}
+	return p.send(row.trailers(&extprocv3.TrailersResponse{HeaderMutation: m}))
+}

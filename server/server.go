@@ -1,0 +1,128 @@
+// Package server is the ext_proc gRPC service: it takes the phases of an HTTP
+// exchange from the proxy, lets a plugin act on them and answers with what
+// changed. It is the only package that knows the protocol.
+package server
+
+import (
+	"fmt"
+	"log/slog"
+	"math"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/status"
+
+	"github.com/extproc/extproc/plugin"
+)
+
+// Options of a Service. The zero value has sensible defaults but no log.
+type Options struct {
+	Log *slog.Logger
+	// Metrics is where the service registers its metrics; nil is nowhere.
+	Metrics prometheus.Registerer
+	// Queued is how many bytes of a body may wait for a guest that waits for
+	// something else before the proxy is left to wait too. Default 1 MiB.
+	Queued int
+	// Buffered is how many bytes of one body the server holds at most; an exchange
+	// that needs more fails. Default 16 MiB.
+	Buffered int
+}
+
+type limits struct{ Queued, Buffered int }
+
+// Service serves exchanges with the current plugins.
+type Service struct {
+	extprocv3.UnimplementedExternalProcessorServer
+
+	log     *slog.Logger
+	limits  limits
+	metrics *metrics
+	current *plugin.Current
+	ids     atomic.Uint64
+}
+
+// New makes a service of the plugins that are current at any time.
+func New(current *plugin.Current, opts Options) *Service {
+	s := &Service{
+		log:     opts.Log,
+		limits:  limits{Queued: 1 << 20, Buffered: 16 << 20},
+		current: current,
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if opts.Metrics == nil {
+		opts.Metrics = prometheus.NewRegistry()
+	}
+	if opts.Queued > 0 {
+		s.limits.Queued = opts.Queued
+	}
+	if opts.Buffered > 0 {
+		s.limits.Buffered = opts.Buffered
+	}
+	s.metrics = newMetrics(opts.Metrics, current)
+	return s
+}
+
+// maxMessage is the size of the largest message that is taken. Envoy sends a
+// buffered body as one message.
+const maxMessage = 64 << 20
+
+// ServerOptions are what a gRPC server needs for this service. A stream is an
+// exchange, and all of a proxy's share one connection: a low limit of streams
+// would fail requests.
+func ServerOptions() []grpc.ServerOption {
+	return []grpc.ServerOption{
+		grpc.MaxConcurrentStreams(math.MaxUint32),
+		grpc.MaxRecvMsgSize(maxMessage),
+		grpc.MaxSendMsgSize(math.MaxInt32),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
+	}
+}
+
+// Register adds the service to a gRPC server.
+func (s *Service) Register(g grpc.ServiceRegistrar) {
+	extprocv3.RegisterExternalProcessorServer(g, s)
+}
+
+// Process serves one exchange.
+func (s *Service) Process(stream extprocv3.ExternalProcessor_ProcessServer) (err error) {
+	set := s.current.Acquire()
+	if set == nil {
+		return status.Error(codes.Unavailable, plugin.ErrStarting.Error())
+	}
+	defer set.Release()
+	s.metrics.started.Inc()
+	p := newProcess(s, set, stream)
+	defer func() {
+		if r := recover(); r != nil {
+			s.metrics.failed.Inc()
+			s.log.Error("exchange panicked", "exchange", p.ex.ID, "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+			err = status.Error(codes.Internal, "internal error")
+		}
+	}()
+	return p.run()
+}
+
+func newProcess(s *Service, set *plugin.Set, stream extprocv3.ExternalProcessor_ProcessServer) *process {
+	one := set.Plugins[0]
+	p := &process{
+		Service: s,
+		ctx:     stream.Context(),
+		in:      inbox{stream: stream},
+		plugin:  one,
+		meter:   s.metrics.plugin(one.Spec.Name),
+	}
+	p.ex.ID = s.ids.Add(1)
+	for d := range p.halves {
+		p.halves[d].Direction = plugin.Direction(d)
+		p.halves[d].msg = p.ex.Message(plugin.Direction(d))
+	}
+	return p
+}
