@@ -10,8 +10,8 @@ const Interval = 10_000
 // meter generates the code that makes a module give way. A counter global goes
 // down by one at each loop header and at each entry of a function that calls;
 // below zero a function of its own, the tick, is called. Functions that neither
-// loop nor call end by themselves and are counted through their callers. Bulk
-// operations count by their length.
+// loop nor call end by themselves and are counted through their callers. A throw
+// counts as many turns, and a bulk operation by its length.
 type meter struct {
 	counter, stop int // global indices
 	tickFunc      int // function index
@@ -32,7 +32,7 @@ func newMeter(m *Module, interval int32) *meter {
 	}
 }
 
-func (b *body) metered() bool { return b.entry || len(b.loops)+len(b.bulk) > 0 }
+func (b *body) metered() bool { return b.entry || len(b.loops)+len(b.dear) > 0 }
 
 // Opcodes of the generated code.
 const (
@@ -64,11 +64,11 @@ func (mt *meter) globals() []byte {
 	return append(out, I32[0], 1, opI32Const, 0, opEnd)
 }
 
-// charge counts one turn. It leaves the operand stack as it was; scratch is a
-// local of its own.
-func (mt *meter) charge(out []byte, scratch uint32) []byte {
+// charge counts turns. It leaves the operand stack as it was; scratch is a local
+// of its own.
+func (mt *meter) charge(out []byte, scratch uint32, turns int32) []byte {
 	out = withIndex(out, opGlobalGet, uint64(mt.counter))
-	out = append(out, opI32Const, 1)
+	out = appendI32Const(out, turns)
 	return mt.count(out, scratch)
 }
 

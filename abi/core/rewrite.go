@@ -168,19 +168,28 @@ func (w *writer) body(i int) {
 	scratch := uint32(params) + b.locals
 	at := b.code
 	if b.entry {
-		w.out = w.meter.charge(w.out, scratch)
+		w.out = w.meter.charge(w.out, scratch, 1)
 	}
-	loops, bulks := b.loops, b.bulk
-	for len(loops)+len(bulks) > 0 {
-		if len(bulks) == 0 || len(loops) > 0 && loops[0] <= bulks[0].at {
-			w.out = append(w.out, w.wasm[at:loops[0]]...)
-			w.out = w.meter.charge(w.out, scratch)
-			at, loops = loops[0], loops[1:]
-		} else {
-			w.out = append(w.out, w.wasm[at:bulks[0].at]...)
-			w.out = w.meter.chargeLength(w.out, scratch, bulks[0].shift)
-			at, bulks = bulks[0].at, bulks[1:]
+	copyTo := func(pos int) {
+		w.out = append(w.out, w.wasm[at:pos]...)
+		at = pos
+	}
+	loops := b.loops
+	for _, d := range b.dear {
+		for ; len(loops) > 0 && loops[0] <= d.at; loops = loops[1:] {
+			copyTo(loops[0])
+			w.out = w.meter.charge(w.out, scratch, 1)
 		}
+		copyTo(d.at)
+		if d.turns > 0 {
+			w.out = w.meter.charge(w.out, scratch, int32(d.turns))
+		} else {
+			w.out = w.meter.chargeLength(w.out, scratch, d.shift)
+		}
+	}
+	for _, pos := range loops {
+		copyTo(pos)
+		w.out = w.meter.charge(w.out, scratch, 1)
 	}
 	w.out = append(w.out, w.wasm[at:b.end]...)
 }

@@ -216,16 +216,23 @@ func (w *world) content() []byte {
 
 func TestSpecificationSuite(t *testing.T) {
 	dir := wazeroDir(t)
-	for _, opts := range []Rewrite{{Meter: true}, {Meter: true, interval: 1}} {
+	for _, c := range []struct {
+		name string
+		cfg  wazero.RuntimeConfig
+		opts Rewrite
+	}{
+		{"usual interval", wazero.NewRuntimeConfigInterpreter(), Rewrite{Meter: true}},
+		{"interval 1", wazero.NewRuntimeConfigCompiler(), Rewrite{Meter: true, interval: 1}},
+	} {
 		for _, suite := range []string{"v2", "exception-handling", "tail-call", "threads", "typed-function-references", "extended-const"} {
-			t.Run(fmt.Sprintf("%s/interval=%d", suite, opts.interval), func(t *testing.T) {
+			t.Run(c.name+"/"+suite, func(t *testing.T) {
 				scripts, err := filepath.Glob(filepath.Join(dir, "internal/integration_test/spectest", suite, "testdata/*.json"))
 				if err != nil || len(scripts) == 0 {
 					t.Fatalf("%d scripts, %v", len(scripts), err)
 				}
 				modules, actions := 0, 0
 				for _, path := range scripts {
-					m, a := runScript(t, dir, path, opts)
+					m, a := runScript(t, dir, path, c.cfg, c.opts)
 					modules, actions = modules+m, actions+a
 				}
 				t.Logf("%d modules, %d actions", modules, actions)
@@ -237,7 +244,7 @@ func TestSpecificationSuite(t *testing.T) {
 	}
 }
 
-func runScript(t *testing.T, dir, path string, opts Rewrite) (modules, actions int) {
+func runScript(t *testing.T, dir, path string, cfg wazero.RuntimeConfig, opts Rewrite) (modules, actions int) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -246,7 +253,6 @@ func runScript(t *testing.T, dir, path string, opts Rewrite) (modules, actions i
 	if err := json.Unmarshal(text, &s); err != nil {
 		t.Fatal(err)
 	}
-	cfg := wazero.NewRuntimeConfigInterpreter()
 	plain, metered := newWorld(t, cfg, nil, dir), newWorld(t, cfg, &opts, dir)
 	for i := range s.Commands {
 		c := &s.Commands[i]
