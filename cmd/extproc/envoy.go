@@ -1,0 +1,40 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/extproc/extproc/envoy"
+	"github.com/extproc/extproc/plugin"
+)
+
+func envoyCommand() *cobra.Command {
+	var config string
+	var opts envoy.Options
+	cmd := &cobra.Command{
+		Use:   "envoy",
+		Short: "Print the configuration of an Envoy that has its traffic seen by the plugins",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return withPlugins(cmd.Context(), config, func(set *plugin.Set) error {
+				var needs []envoy.Plugin
+				for _, p := range set.Plugins {
+					needs = append(needs, envoy.Plugin{Needs: p.Module.Needs(), FailStrategy: p.Spec.FailStrategy, Timeout: p.Spec.Limits.Timeout})
+				}
+				text, err := envoy.Bootstrap(opts, needs...)
+				if err != nil {
+					return err
+				}
+				_, err = cmd.OutOrStdout().Write(text)
+				return err
+			})
+		},
+	}
+	configFlag(cmd, &config)
+	flags := cmd.Flags()
+	flags.StringVar(&opts.Listen, "listen", "0.0.0.0:10000", "where Envoy accepts requests")
+	flags.StringVar(&opts.Upstream, "upstream", "127.0.0.1:8080", "the service behind Envoy")
+	flags.BoolVar(&opts.UpstreamHTTP2, "upstream-http2", false, "the service behind Envoy speaks HTTP/2, as gRPC services do")
+	flags.StringVar(&opts.ExtProc, "extproc", "127.0.0.1:9002", "where `extproc serve` listens: host:port or unix:///path")
+	flags.StringVar(&opts.Admin, "admin", "127.0.0.1:9901", "where Envoy's admin interface listens; empty for none")
+	return cmd
+}

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/extproc/extproc/plugin"
+)
+
+// serveOptions are the flags of `extproc serve`.
+type serveOptions struct {
+	config       string
+	grpcAddr     string
+	grpcPort     int
+	healthPort   int
+	metricsPort  int
+	drainTimeout time.Duration
+	guests       guestOptions
+	log          logFlags
+}
+
+func serveCommand() *cobra.Command {
+	var o serveOptions
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Serve the plugins of a configuration to proxies",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			log, err := o.log.logger(cmd.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			abis, free, err := guests(cmd.Context(), o.guests)
+			if err != nil {
+				return err
+			}
+			err = serve(cmd.Context(), o, abis, log)
+			return errors.Join(err, free(context.WithoutCancel(cmd.Context())))
+		},
+	}
+	configFlag(cmd, &o.config)
+	flags := cmd.Flags()
+	flags.IntVar(&o.grpcPort, "grpc-port", 9002, "port of the ext_proc service")
+	flags.StringVar(&o.grpcAddr, "grpc-addr", "", "address of the ext_proc service instead: host:port or unix:///path")
+	flags.IntVar(&o.healthPort, "grpc-health-port", 9003, "port of a health service of its own; 0 for none")
+	flags.IntVar(&o.metricsPort, "metrics-port", 9090, "port of /metrics, /healthz and /readyz; 0 for none")
+	flags.DurationVar(&o.drainTimeout, "drain-timeout", 30*time.Second, "how long exchanges may take to end after SIGTERM")
+	flags.StringVar(&o.guests.cache, "cache-dir", defaultCache(), "folder of compiled plugins; empty for none")
+	cmd.MarkFlagsMutuallyExclusive("grpc-port", "grpc-addr")
+	o.log.add(cmd)
+	return cmd
+}
+
+// defaultCache is the user's cache folder, if there is one.
+func defaultCache() string {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return ""
+	}
+	return dir + "/extproc"
+}
+
+// serve serves until ctx ends, then drains.
+func serve(ctx context.Context, o serveOptions, abis []plugin.ABI, log *slog.Logger) error {
+	reloader := &plugin.Reloader{Path: o.config, ABIs: abis, Log: log}
+	d := newDaemon(reloader, log)
+	if err := d.sideDoors(o); err != nil {
+		return err
+	}
+	defer d.closeSideDoors()
+	if err := reloader.Load(ctx); err != nil {
+		return err
+	}
+	defer func() { _ = reloader.Current().Close() }() // what went wrong is in the log
+	l, err := listen(o)
+	if err != nil {
+		return err
+	}
+	watching, stop := context.WithCancel(ctx)
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		if err := reloader.Watch(watching); err != nil {
+			log.Warn("changes of the configuration are not seen", "error", err)
+		}
+	}()
+	defer func() { stop(); <-watched }()
+	log.Info("serving", "address", l.Addr().String(), "version", versionText())
+	return d.run(ctx, l, o.drainTimeout)
+}
+
+// listen opens the address of the service. A socket file that nobody listens on
+// any more is in nobody's way.
+func listen(o serveOptions) (net.Listener, error) {
+	path, unix := strings.CutPrefix(o.grpcAddr, "unix://")
+	if !unix {
+		addr := o.grpcAddr
+		if addr == "" {
+			addr = fmt.Sprintf(":%d", o.grpcPort)
+		}
+		return net.Listen("tcp", addr)
+	}
+	if path == "" {
+		return nil, errors.New("--grpc-addr: is \"unix://\", expected unix:///path")
+	}
+	if conn, err := net.Dial("unix", path); err == nil {
+		conn.Close()
+		return nil, fmt.Errorf("--grpc-addr: another server listens on %s", path)
+	} else if errors.Is(err, syscall.ECONNREFUSED) {
+		if err := os.Remove(path); err != nil {
+			return nil, err
+		}
+	}
+	return net.Listen("unix", path)
+}
