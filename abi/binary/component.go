@@ -37,6 +37,16 @@ const (
 	SortInstance
 )
 
+var sortNames = [...]string{
+	SortCoreFunc: "core func", SortCoreTable: "core table", SortCoreMemory: "core memory",
+	SortCoreGlobal: "core global", SortCoreTag: "core tag", SortCoreType: "core type",
+	SortCoreModule: "core module", SortCoreInstance: "core instance", SortFunc: "func",
+	SortValue: "value", SortType: "type", SortComponent: "component", SortInstance: "instance",
+}
+
+// String is the sort as the text format has it.
+func (s Sort) String() string { return sortNames[s] }
+
 // SortIdx is an index together with the index space it is of.
 type SortIdx struct {
 	Sort Sort

@@ -32,7 +32,12 @@ func (r *reader) coreModuleDecl() CoreModuleDecl {
 			Type:   r.coreExternType(),
 		}}
 	case 0x01:
-		t := r.coreType()
+		// A module type cannot stand here, so 0x50 opens a subtype.
+		read := r.coreType
+		if r.peek() == 0x50 {
+			read = r.recType
+		}
+		t := read()
 		return CoreModuleDecl{Type: &t}
 	case 0x02:
 		return CoreModuleDecl{Alias: r.coreAlias()}

@@ -11,7 +11,7 @@ import (
 // at most a few hundred bytes of memory and as little as one byte of input.
 const (
 	maxDepth = 100     // components and types inside one another
-	maxItems = 1 << 18 // definitions, declarators, fields and the like, in all
+	maxItems = 1 << 17 // definitions, declarators, fields and the like, in all
 	maxName  = 100_000 // bytes of a name
 )
 

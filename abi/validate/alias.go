@@ -14,7 +14,7 @@ func aliasPlace(a binary.Alias) string {
 	case binary.AliasCoreExport:
 		return fmt.Sprintf("alias of export %q of core instance %d", a.Name, a.Instance)
 	}
-	return fmt.Sprintf("outer alias of %s %d", sortName(a.Sort), a.Idx)
+	return fmt.Sprintf("outer alias of %s %d", a.Sort, a.Idx)
 }
 
 // alias checks an alias (Explainer, "Alias Definitions").
@@ -39,9 +39,9 @@ func (s *scope) alias(a binary.Alias) error {
 		return fmt.Errorf("instance %d has no such export", a.Instance)
 	}
 	if e.sort != a.Sort {
-		return fmt.Errorf("the export is a %s, not a %s", sortName(e.sort), sortName(a.Sort))
+		return fmt.Errorf("the export is %s, not %s", article(e.sort.String()), article(a.Sort.String()))
 	}
-	s.add(e)
+	s.add(e, false)
 	return nil
 }
 
@@ -67,7 +67,7 @@ func (s *scope) outerAlias(a binary.Alias) error {
 	if crossed && e.typ != nil && s.freeResources(e.typ) {
 		return errors.New("a type that refers to resources cannot be aliased from outside of the component")
 	}
-	s.add(e)
+	s.add(e, false)
 	return nil
 }
 

@@ -29,7 +29,7 @@ func (s *scope) coreBag(d binary.CoreInstance) (*moduleType, error) {
 	for _, x := range d.Bag {
 		typ, err := s.coreExtern(x.SortIdx)
 		if err != nil {
-			return nil, fmt.Errorf("export %q: %w", x.Name, err)
+			return nil, at(err, "export %q", x.Name)
 		}
 		if err := t.addExport(core.Export{Name: x.Name, Type: typ}); err != nil {
 			return nil, err
@@ -49,10 +49,12 @@ func (s *scope) coreInstantiate(d binary.CoreInstance) (*moduleType, error) {
 			return nil, fmt.Errorf("the argument %q is given twice", a.Name)
 		}
 		if args[a.Name], err = lookup(s.coreInstances, a.Instance, "core instance"); err != nil {
-			return nil, fmt.Errorf("argument %q: %w", a.Name, err)
+			return nil, at(err, "argument %q", a.Name)
 		}
 	}
-	s.v.spend(len(module.imports))
+	if !s.v.spend(len(module.imports)) {
+		return nil, errComplex
+	}
 	for _, x := range module.imports {
 		arg, ok := args[x.Module]
 		if !ok {
@@ -63,7 +65,7 @@ func (s *scope) coreInstantiate(d binary.CoreInstance) (*moduleType, error) {
 			return nil, fmt.Errorf("argument %q: it has no export %q, which core module %d imports", x.Module, x.Name, d.Module)
 		}
 		if err := matchCore(t, x.Type); err != nil {
-			return nil, fmt.Errorf("argument %q: export %q: %w", x.Module, x.Name, err)
+			return nil, at(err, "argument %q: export %q", x.Module, x.Name)
 		}
 	}
 	return module, nil
@@ -84,7 +86,7 @@ func (s *scope) coreExtern(si binary.SortIdx) (core.ExternType, error) {
 	case binary.SortCoreTag:
 		return lookup(s.coreTags, si.Idx, "core tag")
 	}
-	return core.ExternType{}, fmt.Errorf("a core instance cannot export a %s", sortName(si.Sort))
+	return core.ExternType{}, fmt.Errorf("a core instance cannot export a %s", si.Sort)
 }
 
 // coreKinds are the kinds that core sorts name.
@@ -107,7 +109,7 @@ func (s *scope) coreAlias(a binary.Alias) error {
 		return fmt.Errorf("core instance %d has no such export", a.Instance)
 	}
 	if kind, ok := coreKinds[a.Sort]; !ok || kind != t.Kind {
-		return fmt.Errorf("the export is a %s, not a %s", coreExtern(t), sortName(a.Sort))
+		return fmt.Errorf("the export is a %s, not a %s", coreExtern(t), a.Sort)
 	}
 	switch t.Kind {
 	case core.KindFunc:

@@ -47,7 +47,7 @@ func (t *moduleType) addExport(x core.Export) error {
 		return fmt.Errorf("the export %q is defined twice", x.Name)
 	}
 	if err := checkLimits(x.Type); err != nil {
-		return fmt.Errorf("export %q: %w", x.Name, err)
+		return at(err, "export %q", x.Name)
 	}
 	t.byName[x.Name] = len(t.exports)
 	t.exports = append(t.exports, x)
@@ -67,7 +67,7 @@ func (t *moduleType) addImport(x core.Import) error {
 		return fmt.Errorf("the import %q of %q is declared twice", x.Name, x.Module)
 	}
 	if err := checkLimits(x.Type); err != nil {
-		return fmt.Errorf("import %q of %q: %w", x.Name, x.Module, err)
+		return at(err, "import %q of %q", x.Name, x.Module)
 	}
 	t.byImport[key] = len(t.imports)
 	t.imports = append(t.imports, x)
@@ -108,7 +108,7 @@ func matchModule(got, want *moduleType) error {
 			return fmt.Errorf("it needs the import %q of %q, which is not in the expected type", x.Name, x.Module)
 		}
 		if err := matchCore(want.imports[i].Type, x.Type); err != nil {
-			return fmt.Errorf("import %q of %q: %w", x.Name, x.Module, err)
+			return at(err, "import %q of %q", x.Name, x.Module)
 		}
 	}
 	for _, x := range want.exports {
@@ -117,7 +117,7 @@ func matchModule(got, want *moduleType) error {
 			return fmt.Errorf("the export %q is missing", x.Name)
 		}
 		if err := matchCore(t, x.Type); err != nil {
-			return fmt.Errorf("export %q: %w", x.Name, err)
+			return at(err, "export %q", x.Name)
 		}
 	}
 	return nil

@@ -75,7 +75,7 @@ func (s *scope) moduleTypeDef(d *binary.CoreModuleType) (*moduleType, error) {
 	m := moduleScope{outer: s, typ: &moduleType{}}
 	for i, decl := range d.Decls {
 		if err := m.decl(decl); err != nil {
-			return nil, at(fmt.Sprintf("declarator %d", i), err)
+			return nil, at(err, "declarator %d", i)
 		}
 	}
 	return m.typ, nil
@@ -97,15 +97,13 @@ func (m *moduleScope) decl(d binary.CoreModuleDecl) error {
 		return m.typ.addExport(core.Export{Name: d.Export.Name, Type: t})
 	case d.Alias != nil:
 		return m.alias(d.Alias)
-	case d.Type.Module != nil:
-		return errNestedModule
 	}
 	types, err := m.outer.coreTypeEntries(*d.Type)
 	m.types = append(m.types, types...)
 	return err
 }
 
-var errNestedModule = errors.New("a module type cannot contain or alias a module type")
+var errModuleAlias = errors.New("a module type cannot alias a module type")
 
 // alias resolves an outer alias, which counts the module type as a scope.
 func (m *moduleScope) alias(a *binary.Alias) error {
@@ -119,7 +117,7 @@ func (m *moduleScope) alias(a *binary.Alias) error {
 	}
 	t, err := lookup(types, a.Idx, "core type")
 	if err == nil && t.module != nil {
-		err = errNestedModule
+		err = errModuleAlias
 	}
 	m.types = append(m.types, t)
 	return err

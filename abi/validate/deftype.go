@@ -79,7 +79,7 @@ func (s *scope) fields(of string, in []binary.LabelType) ([]field, error) {
 		}
 		t, err := s.optValType(f.Type)
 		if err != nil {
-			return nil, fmt.Errorf("%s %q: %w", of, f.Label, err)
+			return nil, at(err, "%s %q", of, f.Label)
 		}
 		out[i] = field{label: f.Label, typ: t}
 	}
@@ -148,7 +148,7 @@ func (s *scope) tuple(d *defType, t *binary.DefValType) error {
 	for i, f := range t.Fields {
 		v, err := s.optValType(f.Type)
 		if err != nil {
-			return fmt.Errorf("tuple type %d: %w", i, err)
+			return at(err, "tuple type %d", i)
 		}
 		d.fields = append(d.fields, field{typ: v})
 	}
@@ -196,7 +196,7 @@ func (s *scope) funcType(t *binary.FuncType) (*funcType, error) {
 	}
 	result, err := s.optValType(t.Result)
 	if err != nil {
-		return nil, fmt.Errorf("result: %w", err)
+		return nil, at(err, "result")
 	}
 	if result.facts().borrow {
 		return nil, errors.New("a function cannot return a borrow")
@@ -239,7 +239,7 @@ func newLabels(of string) labels { return labels{of: of, seen: map[string]string
 
 func (l labels) add(label string) error {
 	if label == "" {
-		return fmt.Errorf("a %s has no name", l.of)
+		return fmt.Errorf("%s has no name", article(l.of))
 	}
 	if err := checkLabel(label); err != nil {
 		return fmt.Errorf("%s %w", l.of, err)

@@ -58,7 +58,7 @@ func checkAttributes(name binary.Name, parsed externName, e entity) error {
 		iface, err := parseExternName(name.Implements)
 		switch {
 		case err != nil:
-			return fmt.Errorf("implements: %w", err)
+			return at(err, "implements")
 		case !iface.iface:
 			return fmt.Errorf("implements: %q is not the name of an interface", name.Implements)
 		case e.sort != binary.SortInstance:
@@ -72,7 +72,7 @@ func checkAttributes(name binary.Name, parsed externName, e entity) error {
 			return fmt.Errorf("versionsuffix: %q does not end in a version such as 1 or 0.2", name.Name)
 		}
 		if err := checkSemver(parsed.version + name.VersionSuffix); err != nil {
-			return fmt.Errorf("versionsuffix: %w", err)
+			return at(err, "versionsuffix")
 		}
 	}
 	return nil
@@ -82,7 +82,7 @@ func checkAttributes(name binary.Name, parsed externName, e entity) error {
 // (Binary, "Import and Export Definitions").
 func (n *namespace) checkAnnotation(name externName, e entity) error {
 	if e.fn == nil {
-		return fmt.Errorf("a [%s] must be a func, not a %s", name.annotation, sortName(e.sort))
+		return fmt.Errorf("a [%s] must be a func, not %s", name.annotation, e.what())
 	}
 	switch name.annotation {
 	case "constructor":
@@ -159,7 +159,7 @@ func (s *scope) externType(t binary.ExternType) (entity, error) {
 		e.inst, ok = entry.inst, entry.inst != nil
 	}
 	if !ok {
-		err = fmt.Errorf("type %d is %s, but the type of a %s is expected", t.Idx, entry.what(), sortName(t.Sort))
+		err = fmt.Errorf("type %d is %s, but the type of %s is expected", t.Idx, entry.what(), article(t.Sort.String()))
 	}
 	return e, err
 }
@@ -213,7 +213,7 @@ func (s *scope) export(d binary.Export) error {
 			return err
 		}
 		if err := s.ascribe(e, want, d.Type.SubResource); err != nil {
-			return fmt.Errorf("the ascribed type does not fit: %w", err)
+			return at(err, "ascribed type")
 		}
 		e = want
 	}
@@ -255,6 +255,6 @@ func (s *scope) addExtern(n *namespace, name binary.Name, stated entity) error {
 		// Unlike a type's, an instance's export names what it exports itself.
 		n.register(s.v, stated)
 	}
-	s.add(e)
+	s.add(e, n == s.exports)
 	return nil
 }

@@ -27,10 +27,10 @@ func (s *scope) bag(d binary.Instance) (*instanceType, error) {
 	for _, x := range d.Bag {
 		e, err := s.entity(x.SortIdx)
 		if err != nil {
-			return nil, at(fmt.Sprintf("export %q", x.Name.Name), err)
+			return nil, at(err, "export %q", x.Name.Name)
 		}
 		if err := n.add(x.Name, e); err != nil {
-			return nil, at(fmt.Sprintf("export %q", x.Name.Name), err)
+			return nil, at(err, "export %q", x.Name.Name)
 		}
 		clear(n.labels)
 		clear(n.bound)
@@ -53,7 +53,7 @@ func (s *scope) instantiate(d binary.Instance) (*instanceType, error) {
 			return nil, fmt.Errorf("the argument %q is given twice", a.Name)
 		}
 		if args[a.Name], err = s.entity(a.SortIdx); err != nil {
-			return nil, fmt.Errorf("argument %q: %w", a.Name, err)
+			return nil, at(err, "argument %q", a.Name)
 		}
 	}
 	m := newMatcher(s.v)
@@ -64,7 +64,7 @@ func (s *scope) instantiate(d binary.Instance) (*instanceType, error) {
 			return nil, fmt.Errorf("no argument is given for the import %q of component %d", x.name, d.Component)
 		}
 		if err := m.match(e, x.entity); err != nil {
-			return nil, fmt.Errorf("argument %q: %w", x.name, err)
+			return nil, at(err, "argument %q", x.name)
 		}
 	}
 	sub := newSubst(s.v, comp.owner, s)

@@ -44,7 +44,7 @@ func (e *entity) what() string {
 	if e.typ != nil {
 		return e.typ.what()
 	}
-	return "a " + sortName(e.sort)
+	return article(e.sort.String())
 }
 
 func (m *matcher) match(got, want entity) error {
@@ -52,10 +52,13 @@ func (m *matcher) match(got, want entity) error {
 		return errComplex
 	}
 	if got.sort != want.sort {
-		return fmt.Errorf("expected a %s, found a %s", sortName(want.sort), sortName(got.sort))
+		return fmt.Errorf("expected %s, found %s", article(want.sort.String()), article(got.sort.String()))
 	}
 	switch want.sort {
 	case binary.SortCoreModule:
+		if !m.v.spend(len(got.module.imports) + len(want.module.exports)) {
+			return errComplex
+		}
 		return matchModule(got.module, want.module)
 	case binary.SortFunc:
 		return m.fn(got.fn, want.fn)
@@ -98,6 +101,9 @@ func (m *matcher) content(got, want *typ) error {
 		}
 		return nil
 	case want.comp != nil && got.comp != nil:
+		if got.comp == want.comp {
+			return nil
+		}
 		return m.both(func() error { return m.component(got.comp, want.comp) },
 			func() error { return m.component(want.comp, got.comp) })
 	case want.inst != nil && got.inst != nil:
@@ -142,7 +148,7 @@ func (m *matcher) instance(got, want *instanceType) error {
 			return fmt.Errorf("the export %q is missing", x.name)
 		}
 		if err := m.match(e, x.entity); err != nil {
-			return fmt.Errorf("export %q: %w", x.name, err)
+			return at(err, "export %q", x.name)
 		}
 	}
 	return nil
@@ -158,7 +164,7 @@ func (m *matcher) component(got, want *componentType) error {
 				return fmt.Errorf("it needs the import %q, which is not in the expected type", x.name)
 			}
 			if err := m.match(e, x.entity); err != nil {
-				return fmt.Errorf("import %q: %w", x.name, err)
+				return at(err, "import %q", x.name)
 			}
 		}
 		m.fix(want.imports.list, want.owner)
@@ -195,11 +201,11 @@ func (m *matcher) fn(got, want *funcType) error {
 			return fmt.Errorf("expected a parameter called %q, found %q", p.label, g.label)
 		}
 		if err := m.valType(got.params[i].typ, p.typ); err != nil {
-			return fmt.Errorf("parameter %q: %w", p.label, err)
+			return at(err, "parameter %q", p.label)
 		}
 	}
 	if err := m.valType(got.result, want.result); err != nil {
-		return fmt.Errorf("result: %w", err)
+		return at(err, "result")
 	}
 	return nil
 }
@@ -247,7 +253,7 @@ func (m *matcher) def(got, want *defType) error {
 		{"error", got.err, want.err},
 	} {
 		if err := m.valType(part.got, part.want); err != nil {
-			return fmt.Errorf("%s of %s: %w", part.name, want.what(), err)
+			return at(err, "%s of %s", part.name, want.what())
 		}
 	}
 	return nil
@@ -266,7 +272,7 @@ func (m *matcher) fields(got, want *defType) error {
 			if f.label == "" {
 				f.label = fmt.Sprint(i)
 			}
-			return fmt.Errorf("%q of %s: %w", f.label, want.what(), err)
+			return at(err, "%q of %s", f.label, want.what())
 		}
 	}
 	return nil

@@ -63,7 +63,7 @@ func (s *scope) options(list []binary.CanonOpt, use optionUse) (options, error) 
 		}
 		seen[kind] = true
 		if err := s.option(&o, opt); err != nil {
-			return o, fmt.Errorf("option %s: %w", optionNames[opt.Kind], err)
+			return o, at(err, "option %s", optionNames[opt.Kind])
 		}
 	}
 	switch {

@@ -23,16 +23,20 @@ var defNames = map[binary.DefKind]string{
 
 // what says what kind of type it is, with an article.
 func (d *defType) what() string {
-	name := defNames[d.kind]
 	switch d.kind {
 	case binary.DefPrim:
 		return primNames[d.prim]
 	case binary.DefFlags:
-		return name
-	case binary.DefEnum, binary.DefOption, binary.DefOwn:
-		return "an " + name
+		return defNames[d.kind]
 	}
-	return "a " + name
+	return article(defNames[d.kind])
+}
+
+func article(noun string) string {
+	if strings.ContainsRune("aeiou", rune(noun[0])) {
+		return "an " + noun
+	}
+	return "a " + noun
 }
 
 // maxText bounds the length of a type for people.
@@ -60,6 +64,9 @@ func (w *text) fn(f *funcType) {
 	}
 	w.WriteString("func(")
 	for i, p := range f.params {
+		if w.Len() > maxText {
+			break
+		}
 		if i > 0 {
 			w.WriteString(", ")
 		}
@@ -89,20 +96,17 @@ func (w *text) valType(t valType) {
 }
 
 func (w *text) def(d *defType) {
-	if d.kind == binary.DefPrim {
+	switch {
+	case d.kind == binary.DefPrim:
 		w.WriteString(primNames[d.prim])
+		return
+	case d.res != nil:
+		w.handle(d)
 		return
 	}
 	w.WriteString(defNames[d.kind])
 	var args []valType
 	switch d.kind {
-	case binary.DefOwn, binary.DefBorrow:
-		name := d.res.name
-		if name == "" {
-			name = "resource"
-		}
-		w.WriteString("<" + name + ">")
-		return
 	case binary.DefFlags, binary.DefEnum:
 		w.WriteString(" { " + strings.Join(d.labels[:min(len(d.labels), 10)], ", ") + " }")
 		return
@@ -125,12 +129,27 @@ func (w *text) def(d *defType) {
 	w.args(args)
 }
 
+// handle writes an own as WIT does, as the name of the resource alone.
+func (w *text) handle(d *defType) {
+	switch name := d.res.name; {
+	case name == "":
+		w.WriteString(defNames[d.kind] + "<resource>")
+	case d.kind == binary.DefOwn:
+		w.WriteString(name)
+	default:
+		w.WriteString("borrow<" + name + ">")
+	}
+}
+
 func (w *text) args(args []valType) {
 	if len(args) == 1 && args[0].none() {
 		return
 	}
 	w.WriteString("<")
 	for i, a := range args {
+		if w.Len() > maxText {
+			break
+		}
 		if i > 0 {
 			w.WriteString(", ")
 		}

@@ -77,7 +77,7 @@ func (s *scope) entity(si binary.SortIdx) (entity, error) {
 	case binary.SortInstance:
 		e.inst, err = lookup(s.instances, si.Idx, "instance")
 	default:
-		err = fmt.Errorf("a %s cannot be used here", sortName(si.Sort))
+		err = fmt.Errorf("%s cannot be used here", article(si.Sort.String()))
 	}
 	return e, err
 }
@@ -96,14 +96,15 @@ func (s *scope) useValue(i uint32) (valType, error) {
 }
 
 // add appends what an import, export or alias introduces to its index space.
-func (s *scope) add(e entity) {
+// A value that an export introduces has been consumed by it.
+func (s *scope) add(e entity, used bool) {
 	switch e.sort {
 	case binary.SortCoreModule:
 		s.modules = append(s.modules, e.module)
 	case binary.SortFunc:
 		s.funcs = append(s.funcs, e.fn)
 	case binary.SortValue:
-		s.values = append(s.values, valueEntry{typ: e.val})
+		s.values = append(s.values, valueEntry{typ: e.val, used: used})
 	case binary.SortType:
 		s.types = append(s.types, e.typ)
 	case binary.SortComponent:
@@ -112,21 +113,3 @@ func (s *scope) add(e entity) {
 		s.instances = append(s.instances, e.inst)
 	}
 }
-
-var sortNames = map[binary.Sort]string{
-	binary.SortCoreFunc:     "core func",
-	binary.SortCoreTable:    "core table",
-	binary.SortCoreMemory:   "core memory",
-	binary.SortCoreGlobal:   "core global",
-	binary.SortCoreTag:      "core tag",
-	binary.SortCoreType:     "core type",
-	binary.SortCoreModule:   "core module",
-	binary.SortCoreInstance: "core instance",
-	binary.SortFunc:         "func",
-	binary.SortValue:        "value",
-	binary.SortType:         "type",
-	binary.SortComponent:    "component",
-	binary.SortInstance:     "instance",
-}
-
-func sortName(s binary.Sort) string { return sortNames[s] }

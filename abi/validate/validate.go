@@ -26,10 +26,18 @@ func (e *Error) Error() string { return strings.Join(e.Path, " > ") + ": " + e.E
 // Unwrap returns what is wrong, without the place.
 func (e *Error) Unwrap() error { return e.Err }
 
+// maxStep bounds the length of a step of a path, which may quote a name that a
+// hostile component made long.
+const maxStep = 200
+
 // at puts a step in front of an error's path.
-func at(step string, err error) error {
+func at(err error, format string, args ...any) error {
 	if err == nil {
 		return nil
+	}
+	step := fmt.Sprintf(format, args...)
+	if len(step) > maxStep {
+		step = strings.ToValidUTF8(step[:maxStep], "") + "..."
 	}
 	var inner *Error
 	if errors.As(err, &inner) {
@@ -38,30 +46,26 @@ func at(step string, err error) error {
 	return &Error{Path: []string{step}, Err: err}
 }
 
+var errUnused = errors.New("is never used; each value must be used once")
+
 // errComplex ends a validation that would take too long.
 var errComplex = errors.New("the component's types are too complex to validate")
 
 // Component checks a component and everything nested in it.
 func Component(c *binary.Component) error {
-	_, err := component(c)
+	_, err := newValidator().component(c, nil)
 	return err
-}
-
-func component(c *binary.Component) (*componentType, error) {
-	v := &validator{fuel: maxWork, modules: map[*byte]*moduleType{}}
-	return v.component(c, nil)
 }
 
 // maxWork bounds the steps of one validation, so that a component whose types
 // multiply cannot keep it busy for more than about a second. Real components
-// need a few hundred thousand.
-const maxWork = 1 << 24
+// need some ten thousand.
+const maxWork = 1 << 23
 
 // validator is what all scopes of one validation share.
-type validator struct {
-	fuel    int
-	modules map[*byte]*moduleType // by first byte of a module
-}
+type validator struct{ fuel int }
+
+func newValidator() *validator { return &validator{fuel: maxWork} }
 
 // spend takes steps off the budget and reports whether any are left. What
 // walks types stops when none are; the scope then fails with errComplex.
@@ -78,7 +82,7 @@ func (v *validator) component(c *binary.Component, parent *scope) (*componentTyp
 	}
 	for i, val := range s.values {
 		if !val.used {
-			return nil, at(fmt.Sprintf("value %d", i), errors.New("is never used; each value must be used once"))
+			return nil, at(errUnused, "value %d", i)
 		}
 	}
 	return s.componentType()
@@ -92,7 +96,7 @@ func (s *scope) defs(defs []binary.Def) error {
 			err = errComplex
 		}
 		if err != nil {
-			return at(where(), err)
+			return at(err, "%s", where())
 		}
 	}
 	return nil

@@ -1,7 +1,6 @@
 package validate
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"unicode/utf8"
@@ -30,7 +29,7 @@ func (s *scope) start(d binary.Start) error {
 			err = newMatcher(s.v).valType(t, f.params[i].typ)
 		}
 		if err != nil {
-			return fmt.Errorf("argument %d: %w", i, err)
+			return at(err, "argument %d", i)
 		}
 	}
 	if results == 1 {
@@ -135,7 +134,7 @@ func (r *valueReader) value(t valType) {
 	}
 }
 
-var errNaN = errors.New("NaN has one form only")
+const badNaN = "NaN has one form only"
 
 func (r *valueReader) prim(p binary.Prim) {
 	switch p {
@@ -158,12 +157,12 @@ func (r *valueReader) prim(p binary.Prim) {
 	case binary.PrimF32:
 		b := stdbinary.LittleEndian.Uint32(r.take(4))
 		if f := math.Float32frombits(b); f != f && b != 0x7fc00000 {
-			r.bad = errNaN.Error()
+			r.bad = badNaN
 		}
 	case binary.PrimF64:
 		b := stdbinary.LittleEndian.Uint64(r.take(8))
 		if f := math.Float64frombits(b); f != f && b != 0x7ff8000000000000 {
-			r.bad = errNaN.Error()
+			r.bad = badNaN
 		}
 	case binary.PrimChar:
 		c, n := utf8.DecodeRune(r.rest)
