@@ -1,0 +1,509 @@
+package wasihttp
+
+import (
+	"errors"
+
+	"github.com/extproc/extproc/abi"
+	"github.com/extproc/extproc/plugin"
+	"github.com/extproc/extproc/plugin/host"
+)
+
+var (
+	errChildren      = errors.New("a resource was dropped or handed over before its child resources were")
+	errNobodySends   = errors.New("a write to a body that is not being sent would wait forever: call outgoing-handler.handle or response-outparam.set first")
+	errLocalTooLarge = errors.New("a local response of more than 64 MiB")
+)
+
+const (
+	writeBudget   = 256 << 10 // bytes under way that make a writer wait
+	unsentBudget  = 1 << 20   // the same for a body that isn't being sent yet
+	localMaximum  = 64 << 20  // a local response is collected
+	chunkSize     = 16 << 10  // writes smaller than this are joined
+	firstStage    = 512
+	unknownLength = -1
+)
+
+// incomingBody is a body that arrives, with what came of it so far in src.
+type incomingBody struct {
+	src    *plugin.Body
+	msg    *plugin.Message // whose body it is, nil for a callout's
+	call   *host.Call
+	own    plugin.Body // src of a callout's
+	length int64       // its content-length, or unknownLength
+	err    error       // why it broke off (callouts)
+
+	taken   bool // stream was called
+	streams int  // 1 while the stream's handle is there
+	touched bool // bytes of it were read
+	dropped bool // nobody reads on: what arrives is discarded
+	joined  *outgoingBody
+}
+
+// ended reports whether nothing more comes than is there.
+func (b *incomingBody) ended() bool {
+	return b.err != nil || b.src.Ended || b.msg != nil && b.msg.NoBody
+}
+
+// receive takes in what a callout has received.
+func (b *incomingBody) receive() {
+	if b.call != nil && b.err == nil {
+		b.err = b.call.Receive(b.src)
+	}
+}
+
+// ready reports whether there is something to read, an end included. It asks
+// for the body otherwise.
+func (b *incomingBody) ready(g *guest) bool {
+	if b.joined != nil {
+		return true
+	}
+	b.receive()
+	if b.src.Len() > 0 || b.ended() {
+		return true
+	}
+	b.want()
+	return false
+}
+
+func (b *incomingBody) want() {
+	if b.msg != nil {
+		b.msg.WantBody = true
+	}
+}
+
+// discard forgets what came, once nobody reads on.
+func (b *incomingBody) discard() {
+	if b.src != nil && b.dropped && b.joined == nil {
+		b.receive()
+		b.src.Discard()
+	}
+}
+
+// bodyState is what a guest has done with an outgoing body.
+type bodyState uint8
+
+const (
+	fresh   bodyState = iota // nothing
+	joined                   // joined it to an incoming one: nothing needs to be moved
+	pumping                  // joined, and the host moves what arrives
+	written                  // written to it
+)
+
+// outgoingBody is a body a guest makes. Its bytes wait in queue: the message's
+// or callout's once it is bound, its own before.
+type outgoingBody struct {
+	of       *outgoing
+	queue    *plugin.Body
+	own      plugin.Body
+	stage    []byte // small writes to be joined
+	msg      *plugin.Message
+	call     *host.Call
+	expected int64 // the content-length it was declared to have
+	written  int64
+	state    bodyState
+	source   *incomingBody // when joined or pumping
+	moved    bool          // the source has been moved to its end
+
+	taken    bool // write was called
+	streams  int  // 1 while the stream's handle is there
+	finished bool
+	trailers *fields // handed to finish, or nil
+	aborted  bool
+	released bool
+}
+
+func (b *outgoingBody) reset(o *outgoing) {
+	*b = outgoingBody{of: o, expected: contentLength(o.fields.list), stage: b.stage[:0]}
+	b.queue = &b.own
+}
+
+// moveTo changes the queue.
+func (b *outgoingBody) moveTo(q *plugin.Body) {
+	for chunk := b.queue.Pop(); chunk != nil; chunk = b.queue.Pop() {
+		q.Push(chunk)
+	}
+	q.Ended, q.Trailers = b.queue.Ended, b.queue.Trailers
+	b.queue = q
+}
+
+// passes reports whether the body can be left to the proxy: it is the
+// message's own, joined as a whole, with the trailers that came or none known
+// to come.
+func (b *outgoingBody) passes() bool {
+	if b.state != joined || b.msg == nil || b.source.msg != b.msg {
+		return false
+	}
+	t := b.trailers
+	switch {
+	case t == nil:
+		// A body of known length carries no trailers but in rare HTTP/2
+		// messages, and to remove those its every byte would have to be moved.
+		return b.source.length != unknownLength || b.source.src.Ended && len(b.source.src.Trailers) == 0
+	case t.lazy != nil:
+		return t.lazy == b.source
+	default:
+		return b.source.src.Ended && t.shows(b.source.src.Trailers)
+	}
+}
+
+// decide settles what becomes of a bound body as far as that is known.
+func (b *outgoingBody) decide(g *guest) {
+	if b.aborted || b.msg == nil && b.call == nil {
+		return
+	}
+	switch {
+	case b.state == joined && b.finished && b.passes():
+		b.release(g, plugin.Untouched)
+	case b.state == joined && (b.finished || b.call != nil):
+		b.pump(g)
+	case b.state == fresh && b.finished:
+		b.end(g)
+	case b.state == pumping || b.state == written:
+		b.release(g, plugin.Replaced)
+	}
+	b.flush(g)
+}
+
+// mustDecide settles it for good: the guest waits for something.
+func (b *outgoingBody) mustDecide(g *guest) {
+	if b.aborted || b.released || b.msg == nil {
+		return
+	}
+	if b.state == joined {
+		b.pump(g)
+	}
+	b.release(g, plugin.Replaced)
+}
+
+// release lets the headers go on.
+func (b *outgoingBody) release(g *guest, plan plugin.BodyPlan) {
+	if b.msg == nil || b.released {
+		return
+	}
+	b.released = true
+	if plan == plugin.Replaced && b.msg.NoBody && b.finished && b.written == 0 && len(b.queue.Trailers) == 0 {
+		plan = plugin.Untouched
+	}
+	b.msg.Headers, b.msg.Plan, b.msg.Released = b.of.compose(g, b.msg.Original), plan, true
+}
+
+// push queues what was copied already.
+func (b *outgoingBody) push(g *guest, chunk []byte) {
+	b.unstage()
+	b.queue.Push(chunk)
+	b.written += int64(len(chunk))
+}
+
+// write copies s into the queue.
+func (b *outgoingBody) write(g *guest, s string) {
+	b.written += int64(len(s))
+	if len(b.stage)+len(s) > chunkSize {
+		b.unstage()
+	}
+	switch {
+	case len(s) >= chunkSize:
+		b.queue.Push([]byte(s))
+	case b.stage == nil:
+		b.stage = append(make([]byte, 0, max(firstStage, len(s))), s...)
+	default:
+		b.stage = append(b.stage, s...)
+	}
+}
+
+func (b *outgoingBody) unstage() {
+	b.queue.Push(b.stage)
+	b.stage = nil
+}
+
+// flush hands what is queued to its receiver.
+func (b *outgoingBody) flush(g *guest) {
+	b.unstage()
+	if b.call != nil {
+		b.call.Send(b.queue)
+	}
+}
+
+// budget is how much may be written now. errNobodySends says that waiting for
+// more would be in vain.
+func (b *outgoingBody) budget(g *guest) (int, error) {
+	n := b.queue.Len() + len(b.stage)
+	switch {
+	case b.msg == nil && b.call == nil:
+		if n >= unsentBudget {
+			return 0, errNobodySends
+		}
+		return unsentBudget - n, nil
+	case b.msg != nil && !b.msg.Arrived: // nobody takes it before it is whole
+		if n >= localMaximum {
+			return 0, errLocalTooLarge
+		}
+		return writeBudget, nil
+	}
+	return max(0, writeBudget-n), nil
+}
+
+// canJoin reports whether n bytes of src are all of it, into a body that has
+// nothing else.
+func (b *outgoingBody) canJoin(src *incomingBody, n uint64) bool {
+	whole := n == 1<<64-1 || src.length != unknownLength && n >= uint64(src.length)
+	return whole && b.state == fresh && !b.finished && !b.aborted &&
+		!src.touched && src.joined == nil && src.err == nil &&
+		(src.src.Len() > 0 || !src.ended()) &&
+		(b.expected == unknownLength || b.expected == src.length)
+}
+
+// join makes src as a whole the body.
+func (b *outgoingBody) join(src *incomingBody) {
+	b.state, b.source, src.joined = joined, src, b
+}
+
+// pump makes the host move what arrives, as the bodies can't be left to the
+// proxy after all.
+func (b *outgoingBody) pump(g *guest) {
+	if b.state != joined {
+		return
+	}
+	b.state = pumping
+	g.pumps = append(g.pumps, b)
+	b.move(g)
+	b.release(g, plugin.Replaced)
+}
+
+// move moves what has arrived, and ends the body after the last of it.
+func (b *outgoingBody) move(g *guest) {
+	src := b.source
+	src.receive()
+	if b.msg == nil && b.call == nil && b.queue.Len() > localMaximum {
+		g.fault = errNobodySends
+	}
+	for b.call == nil || b.queue.Len() < writeBudget {
+		chunk := src.src.Pop()
+		if chunk == nil {
+			break
+		}
+		b.push(g, chunk)
+	}
+	if src.err != nil {
+		b.abort(g)
+		return
+	}
+	if src.src.Len() > 0 || !src.ended() {
+		src.want()
+		b.flush(g)
+		return
+	}
+	b.moved = true
+	if b.finished {
+		b.end(g)
+	}
+	b.flush(g)
+}
+
+// ready reports whether a pumped body has been moved.
+func (b *outgoingBody) ready(*guest) bool { return b.moved || b.aborted }
+
+// end ends the body with the trailers that the guest finished it with.
+func (b *outgoingBody) end(g *guest) {
+	b.unstage()
+	if t := b.trailers; t != nil {
+		var original plugin.Headers
+		if b.msg != nil {
+			original = b.msg.In.Trailers
+		}
+		if t.lazy != nil {
+			t.list, t.source, t.lazy = visible(t.lazy.src.Trailers), t.lazy.src.Trailers, nil
+		}
+		b.queue.Trailers = trailers(original, t)
+	}
+	b.queue.Ended = true
+	b.release(g, plugin.Replaced)
+	b.flush(g)
+}
+
+// trailers is what goes on in place of original.
+func trailers(original plugin.Headers, t *fields) plugin.Headers {
+	if t.shows(original) {
+		return original
+	}
+	list := t.list
+	for _, f := range original {
+		if isForbidden(f.Name) {
+			list = append(list[:len(list):len(list)], f)
+		}
+	}
+	return list
+}
+
+// finish ends the body, as far as the guest is concerned. It returns false if
+// its length is not what was declared.
+func (b *outgoingBody) finish(g *guest, t *fields) bool {
+	if b.aborted {
+		return true
+	}
+	short := b.expected != unknownLength && b.written != b.expected && b.state != joined && b.state != pumping
+	if short && (b.written > 0 || !b.of.bodiless(g) && (b.msg == nil || !b.msg.NoBody)) {
+		b.abort(g)
+		return false
+	}
+	b.finished, b.trailers = true, t
+	switch {
+	case b.state == joined:
+		b.decide(g)
+	case b.state == pumping && !b.moved: // move ends it
+	default:
+		b.end(g)
+	}
+	return true
+}
+
+// abort breaks the body off: its message can't be completed.
+func (b *outgoingBody) abort(g *guest) {
+	if b.finished && b.state != pumping || b.aborted {
+		return
+	}
+	b.aborted = true
+	if b.call != nil {
+		b.call.Close()
+	}
+}
+
+func incomingBodyStream(g *guest, c *abi.Call) error {
+	b := c.Args[0].Obj.(*incomingBody)
+	if b.taken {
+		c.Result = c.Err()
+		return nil
+	}
+	b.taken, b.streams = true, 1
+	c.Result = c.Ok(c.Own(&inputStream{body: b}))
+	return nil
+}
+
+func incomingBodyFinish(g *guest, c *abi.Call) error {
+	b := c.Args[0].Obj.(*incomingBody)
+	if b.streams > 0 {
+		return errChildren
+	}
+	b.dropped = true
+	c.Result = c.Own(&futureTrailers{body: b})
+	return nil
+}
+
+func dropIncomingBody(g *guest, b *incomingBody) {
+	if b.streams > 0 {
+		g.fault = errChildren
+	}
+	b.dropped = true
+	b.discard()
+}
+
+// futureTrailers is the resource of that name.
+type futureTrailers struct {
+	body     *incomingBody
+	got      bool
+	children int
+}
+
+func (f *futureTrailers) ready(g *guest) bool {
+	if j := f.body.joined; j != nil {
+		return j.state == joined || j.ready(g)
+	}
+	f.body.discard()
+	return f.body.ready(g)
+}
+
+func futureTrailersSubscribe(g *guest, c *abi.Call) error {
+	f := c.Args[0].Obj.(*futureTrailers)
+	c.Result = c.Own(g.pollableFor(f, &f.children))
+	return g.full()
+}
+
+func futureTrailersGet(g *guest, c *abi.Call) error {
+	f := c.Args[0].Obj.(*futureTrailers)
+	c.Result = c.None()
+	if !f.ready(g) {
+		return g.idle()
+	}
+	if f.got {
+		c.Result = c.Some(c.Err())
+		return nil
+	}
+	f.got = true
+	if err := f.body.err; err != nil {
+		c.Result = c.Some(c.Ok(c.Err(codeOf(err).value(c, c.ResultType().Cases[1].Type.Cases[0].Type.Cases[1].Type))))
+		return nil
+	}
+	trailers := c.None()
+	switch b := f.body; {
+	case b.joined != nil && b.joined.state == joined && !b.ended():
+		lazy := g.fieldSets.take()
+		lazy.lazy, lazy.immutable = b, true
+		trailers = c.Some(c.Own(lazy))
+	case len(b.src.Trailers) > 0:
+		trailers = c.Some(c.Own(g.shownFields(b.src.Trailers)))
+	}
+	c.Result = c.Some(c.Ok(c.Ok(trailers)))
+	return g.full()
+}
+
+func dropFutureTrailers(g *guest, f *futureTrailers) { g.orphan(f.children) }
+
+func outgoingBodyOf(g *guest, c *abi.Call) error {
+	o := c.Args[0].Obj.(*outgoing)
+	if o.body != nil {
+		c.Result = c.Err()
+		return nil
+	}
+	o.body = &outgoingBody{}
+	o.body.reset(o)
+	c.Result = c.Ok(c.Own(o.body))
+	return nil
+}
+
+func outgoingBodyWrite(g *guest, c *abi.Call) error {
+	b := c.Args[0].Obj.(*outgoingBody)
+	if b.taken {
+		c.Result = c.Err()
+		return nil
+	}
+	b.taken, b.streams = true, 1
+	c.Result = c.Ok(c.Own(&outputStream{body: b}))
+	return nil
+}
+
+func outgoingBodyFinish(g *guest, c *abi.Call) error {
+	b := c.Args[0].Obj.(*outgoingBody)
+	if b.streams > 0 {
+		return errChildren
+	}
+	var t *fields
+	if c.Args[1].Num == 1 {
+		t = c.Args[1].Payload().Obj.(*fields)
+	}
+	if t != nil && t.lazy != nil && t.lazy != b.source {
+		if err := t.known(g); err != nil {
+			return err
+		}
+	}
+	if !b.finish(g, t) {
+		c.Result = c.Err(b.sizeError().value(c, c.ResultType().Cases[1].Type))
+		return nil
+	}
+	c.Result = c.Ok()
+	return nil
+}
+
+func dropOutgoingBody(g *guest, b *outgoingBody) {
+	if b.streams > 0 {
+		g.fault = errChildren
+	}
+	b.abort(g)
+}
+
+// sizeError is the error of a body that is not as long as declared.
+func (b *outgoingBody) sizeError() errorCode {
+	name := "HTTP-request-body-size"
+	if b.of.direction == plugin.Response {
+		name = "HTTP-response-body-size"
+	}
+	return errorCode{name: name, size: uint64(b.written), sized: true}
+}

@@ -1,0 +1,112 @@
+package wasihttp
+
+import (
+	"context"
+	"math"
+	"time"
+
+	"github.com/extproc/extproc/abi"
+	"github.com/extproc/extproc/plugin"
+	"github.com/extproc/extproc/plugin/host"
+)
+
+// options is the resource request-options: durations, by kind.
+type options [3]option64
+
+type option64 struct {
+	n  uint64
+	ok bool
+}
+
+// timeout is one of the options.
+type timeout int
+
+const (
+	connectTimeout timeout = iota
+	firstByteTimeout
+	betweenBytesTimeout
+)
+
+func (t timeout) get(_ *guest, c *abi.Call) error {
+	o := c.Args[0].Obj.(*options)[t]
+	c.Result = c.None()
+	if o.ok {
+		c.Result = c.Some(abi.U64(o.n))
+	}
+	return nil
+}
+
+func (t timeout) set(_ *guest, c *abi.Call) error {
+	c.Args[0].Obj.(*options)[t] = option64{c.Args[1].Payload().Num, c.Args[1].Num == 1}
+	c.Result = c.Ok()
+	return nil
+}
+
+// duration is the option, 0 when it is not set.
+func (o *options) duration(t timeout) time.Duration {
+	if o == nil || !o[t].ok {
+		return 0
+	}
+	return max(1, time.Duration(min(o[t].n, math.MaxInt64)))
+}
+
+func newRequestOptions(_ *guest, c *abi.Call) error {
+	c.Result = c.Own(&options{})
+	return nil
+}
+
+// outgoingHandle sends a request: to a service that is declared for its
+// authority, or else on down the chain, which can be done once.
+func outgoingHandle(g *guest, c *abi.Call) error {
+	o := c.Args[0].Obj.(*outgoing)
+	var opts *options
+	if c.Args[1].Num == 1 {
+		opts = c.Args[1].Payload().Obj.(*options)
+	}
+	if !o.path.ok && o.method != "CONNECT" {
+		o.path = option{"/", true}
+	}
+	if url := g.mod.spec.Callouts[o.authority.string]; o.authority.ok && url != nil {
+		call := g.mod.services.Start(g.lifetime(), &host.Request{
+			Method: o.method, URL: url, Authority: string(raw(o.authority.string)), Path: string(raw(o.path.string)),
+			Headers: o.fields.list, NoBody: o.body == nil, ContentLength: contentLength(o.fields.list),
+			ConnectTimeout:      opts.duration(connectTimeout),
+			FirstByteTimeout:    opts.duration(firstByteTimeout),
+			BetweenBytesTimeout: opts.duration(betweenBytesTimeout),
+			Notify:              g.notify,
+		})
+		g.calls = append(g.calls, call)
+		o.sendTo(g, call)
+		c.Result = c.Ok(c.Own(&futureResponse{call: call}))
+		return nil
+	}
+	if code, ok := g.chainClosed(); ok {
+		c.Result = c.Err(code.value(c, c.ResultType().Cases[1].Type))
+		return nil
+	}
+	o.send(g, &g.ex.Request)
+	c.Result = c.Ok(c.Own(&futureResponse{}))
+	return nil
+}
+
+// chainClosed tells why no request can be sent down the chain.
+func (g *guest) chainClosed() (errorCode, bool) {
+	switch {
+	case g.ex == nil:
+		return internalError(errNoExchange.Error()), true
+	case g.bound[plugin.Request] != nil:
+		return internalError("the request was sent on already, which can be done once; " +
+			"to call another service, declare its authority under the plugin's callouts"), true
+	case g.answered:
+		return internalError("the exchange was answered already"), true
+	}
+	return errorCode{}, false
+}
+
+// lifetime is a context that ends with the guest's work on the exchange.
+func (g *guest) lifetime() context.Context {
+	if g.ctx == nil {
+		g.ctx, g.cancel = context.WithCancel(context.Background())
+	}
+	return g.ctx
+}

@@ -1,0 +1,178 @@
+package wasihttp
+
+import (
+	"strconv"
+	"unicode/utf8"
+	"unsafe"
+
+	"github.com/extproc/extproc/plugin"
+	"github.com/extproc/extproc/plugin/host"
+)
+
+// incoming is a message that arrives: the exchange's request or response, or
+// the response to a callout. It stands behind incoming-request and
+// incoming-response.
+type incoming struct {
+	headers  plugin.Headers
+	body     incomingBody
+	consumed bool
+}
+
+// header is a pseudo header as a guest may see it: a string, and nothing when
+// it is missing.
+func (m *incoming) header(name string) (string, bool) {
+	value, ok := m.headers.Get(name)
+	return shown(value), ok
+}
+
+// shown is a value as a string: guests get UTF-8 where they expect a string.
+func shown(value []byte) string {
+	if utf8.Valid(value) {
+		return view(value)
+	}
+	return string([]rune(string(value)))
+}
+
+// raw is s as bytes, without a copy. Nobody may change them.
+func raw(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }
+
+func (m *incoming) status() uint64 {
+	value, _ := m.headers.Get(":status")
+	status, err := strconv.ParseUint(string(value), 10, 16)
+	if err != nil {
+		return 0
+	}
+	return status
+}
+
+// contentLength is what a list says of its body's length, -1 if nothing.
+func contentLength(list plugin.Headers) int64 {
+	for i := range list {
+		if list[i].Name == "content-length" {
+			n, err := strconv.ParseInt(string(list[i].Value), 10, 64)
+			if err != nil || n < 0 {
+				return -1
+			}
+			return n
+		}
+	}
+	return -1
+}
+
+// outgoing is a message a guest makes. It stands behind outgoing-request and
+// outgoing-response.
+type outgoing struct {
+	direction plugin.Direction
+	fields    *fields
+	body      *outgoingBody // nil until taken
+	status    uint64        // of a response
+
+	// Of a request. The method is "GET" unless set; the others may be absent.
+	method                  string
+	path, scheme, authority option
+	children                int
+}
+
+// option is a string that may be absent.
+type option struct {
+	string
+	ok bool
+}
+
+// compose is what goes on in place of original: o's pseudo headers and fields,
+// and those fields of original that the guest could not see. It is original
+// itself if that comes to the same.
+func (o *outgoing) compose(g *guest, original plugin.Headers) plugin.Headers {
+	pseudo := o.pseudo(g)
+	if o.fields.shows(original) && o.keeps(original, pseudo) {
+		return original
+	}
+	list := make(plugin.Headers, 0, len(pseudo)+len(o.fields.list)+4)
+	for _, p := range pseudo {
+		if value, had := original.Get(p.Name); had && (p.Value == nil || shown(value) == view(p.Value)) {
+			list = append(list, plugin.Field{Name: p.Name, Value: value})
+		} else if p.Value != nil {
+			list = append(list, p)
+		}
+	}
+	for _, f := range original {
+		if isForbidden(f.Name) {
+			list = append(list, f)
+		}
+	}
+	return append(list, o.fields.list...)
+}
+
+// keeps reports whether none of the pseudo headers differs from original's.
+func (o *outgoing) keeps(original plugin.Headers, pseudo []plugin.Field) bool {
+	for _, p := range pseudo {
+		value, had := original.Get(p.Name)
+		if p.Value != nil && (!had || shown(value) != view(p.Value)) {
+			return false
+		}
+	}
+	return true
+}
+
+// pseudo lists the pseudo headers; one without a value stays as it was.
+func (o *outgoing) pseudo(g *guest) []plugin.Field {
+	list := g.pseudo[:0]
+	if o.direction == plugin.Response {
+		return append(list, plugin.Field{Name: ":status", Value: g.statusText(o.status)})
+	}
+	list = append(list, plugin.Field{Name: ":method", Value: raw(o.method)})
+	for _, p := range [...]struct {
+		name  string
+		value option
+	}{{":scheme", o.scheme}, {":authority", o.authority}, {":path", o.path}} {
+		f := plugin.Field{Name: p.name}
+		if p.value.ok {
+			f.Value = raw(p.value.string)
+		}
+		list = append(list, f)
+	}
+	return list
+}
+
+// statusText is the status as it stands in :status.
+func (g *guest) statusText(status uint64) []byte {
+	if value, ok := g.ex.Response.Original.Get(":status"); ok && string(value) == strconv.FormatUint(status, 10) {
+		return value
+	}
+	return strconv.AppendUint(nil, status, 10)
+}
+
+// bodiless reports whether o is a message that has no body whatever its
+// content-length says: the response to HEAD, 204 and 304 (RFC 9110, 6.4.1).
+func (o *outgoing) bodiless(g *guest) bool {
+	if o.direction == plugin.Request {
+		return false
+	}
+	method, _ := g.ex.Request.Original.Get(":method")
+	return o.status == 204 || o.status == 304 || string(method) == "HEAD"
+}
+
+// send binds o to a message of the exchange: it goes on as soon as it is known
+// what becomes of its body.
+func (o *outgoing) send(g *guest, m *plugin.Message) {
+	b := o.body
+	if b == nil {
+		b = &g.out[o.direction]
+		b.reset(o)
+		b.finished = true
+	}
+	b.msg = m
+	g.bound[o.direction] = b
+	b.moveTo(&m.Out)
+	b.decide(g)
+}
+
+// sendTo binds o's body to a callout.
+func (o *outgoing) sendTo(g *guest, call *host.Call) {
+	b := o.body
+	if b == nil {
+		return
+	}
+	b.call = call
+	b.decide(g)
+}

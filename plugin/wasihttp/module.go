@@ -1,0 +1,119 @@
+package wasihttp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/extproc/extproc/abi"
+	"github.com/extproc/extproc/plugin"
+	"github.com/extproc/extproc/plugin/host"
+)
+
+// Module is a plugin that is loaded. It is safe for concurrent use.
+type Module struct {
+	spec      *plugin.Spec
+	services  *host.Client
+	component *abi.Component
+	linked    *abi.Linked
+	pool      *plugin.Pool[*instance]
+	guests    sync.Pool
+}
+
+var _ plugin.Module = (*Module)(nil)
+
+// instantiate makes an instance. Until it is leased, it has a guest without an
+// exchange.
+func (m *Module) instantiate(ctx context.Context) (*instance, error) {
+	g := m.newGuest()
+	i, err := m.linked.Instantiate(ctx, g)
+	g.endLog()
+	if err != nil {
+		return nil, err
+	}
+	handler := i.Func(handlerTrack, "handle")
+	if handler == nil {
+		i.Close(ctx)
+		return nil, fmt.Errorf("%s exports no function handle", handlerInterface)
+	}
+	return newInstance(i, handler), nil
+}
+
+// Start implements plugin.Module. The instance is leased with the first step,
+// whose context bounds the wait for one.
+func (m *Module) Start(ex *plugin.Exchange) (plugin.Guest, error) {
+	g, ok := m.guests.Get().(*guest)
+	if !ok {
+		g = m.newGuest()
+	}
+	g.ex = ex
+	return &lease{g}, nil
+}
+
+func (m *Module) newGuest() *guest {
+	return &guest{
+		mod: m, wake: make(chan struct{}, 1), wakeAt: never,
+		stdout: lines{name: "stdout"}, stderr: lines{name: "stderr"},
+	}
+}
+
+// recycle keeps a guest's memory for the next exchange.
+func (m *Module) recycle(g *guest) {
+	select {
+	case <-g.wake:
+	default:
+	}
+	fresh := guest{
+		mod: m, wake: g.wake, wakeAt: never, timer: g.timer, buffer: g.buffer,
+		pumps: g.pumps[:0], calls: g.calls[:0], text: g.text,
+		stdout: lines{name: g.stdout.name, partial: g.stdout.partial[:0]},
+		stderr: lines{name: g.stderr.name, partial: g.stderr.partial[:0]},
+	}
+	fresh.fieldSets.free, fresh.pollables.free = g.fieldSets.free, g.pollables.free
+	clear(g.calls)
+	*g = fresh
+	m.guests.Put(g)
+}
+
+// Needs implements plugin.Module. What a guest doesn't import, it can't look
+// at.
+func (m *Module) Needs() plugin.Needs {
+	var n plugin.Needs
+	n.Headers[plugin.Request] = true
+	for _, i := range m.component.Imports() {
+		switch name, _, _ := strings.Cut(i.Name, "@"); name {
+		case outgoingInterface:
+			n.Headers[plugin.Response] = true
+		case typesInterface:
+			for _, item := range i.Items {
+				switch item.Name {
+				case "[method]incoming-request.consume":
+					n.Body[plugin.Request] = plugin.OnDemand
+				case "[method]incoming-response.consume":
+					n.Body[plugin.Response] = plugin.OnDemand
+				}
+			}
+		}
+	}
+	return n
+}
+
+// Close implements plugin.Module. It waits for exchanges under way.
+func (m *Module) Close(ctx context.Context) error {
+	var errs []error
+	if m.pool != nil {
+		errs = append(errs, m.pool.Close(ctx))
+	}
+	if m.linked != nil {
+		errs = append(errs, m.linked.Close(ctx))
+	}
+	return errors.Join(append(errs, m.component.Close(ctx))...)
+}
+
+func (m *Module) logDebug(message string, args ...any) {
+	if m.spec.Log != nil {
+		m.spec.Log.Debug(message, args...)
+	}
+}

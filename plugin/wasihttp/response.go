@@ -1,0 +1,142 @@
+package wasihttp
+
+import (
+	"errors"
+
+	"github.com/extproc/extproc/abi"
+	"github.com/extproc/extproc/plugin"
+	"github.com/extproc/extproc/plugin/host"
+)
+
+var errNoExchange = errors.New("there is no exchange at hand to answer")
+
+func incomingResponseStatus(_ *guest, c *abi.Call) error {
+	c.Result = abi.U64(c.Args[0].Obj.(*incoming).status())
+	return nil
+}
+
+func newOutgoingResponse(_ *guest, c *abi.Call) error {
+	f := c.Args[0].Obj.(*fields)
+	f.immutable = true
+	c.Result = c.Own(&outgoing{direction: plugin.Response, fields: f, status: 200})
+	return nil
+}
+
+func outgoingResponseStatus(_ *guest, c *abi.Call) error {
+	c.Result = abi.U64(c.Args[0].Obj.(*outgoing).status)
+	return nil
+}
+
+func outgoingResponseSetStatus(_ *guest, c *abi.Call) error {
+	status := c.Args[1].Num
+	if status < 100 || status > 999 {
+		c.Result = c.Err()
+		return nil
+	}
+	c.Args[0].Obj.(*outgoing).status = status
+	c.Result = c.Ok()
+	return nil
+}
+
+// outparam is the resource response-outparam.
+type outparam struct{}
+
+// sendInformational takes 1xx responses and drops them: proxies' filters have
+// no way to send them.
+func sendInformational(g *guest, c *abi.Call) error {
+	dropFields(g, c.Args[1].Obj.(*fields))
+	c.Result = c.Ok()
+	return nil
+}
+
+func responseOutparamSet(g *guest, c *abi.Call) error {
+	if g.ex == nil {
+		return errNoExchange
+	}
+	g.answered = true
+	result := c.Args[1]
+	if result.Num == 0 {
+		result.Payload().Obj.(*outgoing).send(g, &g.ex.Response)
+		return nil
+	}
+	code := guestCode(result.Payload(), c.ParamType(1).Cases[1].Type)
+	g.code = &code
+	failed := &outgoing{direction: plugin.Response, fields: &fields{changed: true}, status: code.status()}
+	failed.send(g, &g.ex.Response)
+	return nil
+}
+
+// futureResponse is the resource future-incoming-response: of the chain, or of
+// a callout.
+type futureResponse struct {
+	call     *host.Call
+	response *incoming // of a callout, once its headers are there
+	got      bool
+	children int
+}
+
+func (f *futureResponse) ready(g *guest) bool {
+	if f.call != nil {
+		_, err := f.call.Response()
+		return err != host.ErrPending
+	}
+	request := g.bound[plugin.Request]
+	return g.ex.Response.Arrived || request != nil && request.aborted
+}
+
+func futureResponseSubscribe(g *guest, c *abi.Call) error {
+	f := c.Args[0].Obj.(*futureResponse)
+	c.Result = c.Own(g.pollableFor(f, &f.children))
+	return g.full()
+}
+
+func futureResponseGet(g *guest, c *abi.Call) error {
+	f := c.Args[0].Obj.(*futureResponse)
+	c.Result = c.None()
+	if !f.ready(g) {
+		return g.idle()
+	}
+	if f.got {
+		c.Result = c.Some(c.Err())
+		return nil
+	}
+	f.got = true
+	response, err := f.take(g)
+	if err != nil {
+		c.Result = c.Some(c.Ok(c.Err(codeOf(err).value(c, c.ResultType().Cases[1].Type.Cases[0].Type.Cases[1].Type))))
+		return nil
+	}
+	c.Result = c.Some(c.Ok(c.Ok(c.Own(response))))
+	return nil
+}
+
+// take is the response, which has arrived.
+func (f *futureResponse) take(g *guest) (*incoming, error) {
+	if f.call == nil {
+		if !g.ex.Response.Arrived {
+			return nil, errorCode{name: "HTTP-protocol-error"}
+		}
+		g.in[plugin.Response].arrive(&g.ex.Response)
+		return &g.in[plugin.Response], nil
+	}
+	headers, err := f.call.Response()
+	if err != nil {
+		return nil, err
+	}
+	m := &incoming{headers: headers}
+	m.body.call, m.body.src, m.body.length = f.call, &m.body.own, contentLength(headers)
+	return m, nil
+}
+
+// arrive makes m the message of an exchange.
+func (m *incoming) arrive(msg *plugin.Message) {
+	m.headers = msg.Original
+	m.body.msg, m.body.src, m.body.length = msg, &msg.In, contentLength(msg.Original)
+}
+
+func dropFutureResponse(g *guest, f *futureResponse) {
+	g.orphan(f.children)
+	if f.call != nil && !f.got {
+		f.call.Close()
+	}
+}
