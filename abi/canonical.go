@@ -56,13 +56,16 @@ func (f *flattener) lift(s *scope, d binary.Canon) error {
 		return err
 	}
 	l := &lift{id: len(f.lifts), typ: t.fn, callee: f.funcID(callee)}
-	if l.opts, l.postReturn, err = f.options(s, d.Opts); err != nil {
+	opts, err := f.options(s, d.Opts)
+	if err != nil {
 		return err
 	}
-	if l.sig, err = signature(t.fn); err != nil {
+	l.opts, l.postReturn, l.async, l.callback = opts.options, opts.postReturn, opts.async, opts.callback
+	if l.sig, err = canon.Compile(t.fn); err != nil {
 		return err
 	}
 	l.enter = entering(nil, s.comp)
+	l.scalar = scalar(t.fn)
 	f.lifts = append(f.lifts, l)
 	s.funcs = append(s.funcs, &function{typ: t.fn, lift: l})
 	return nil
@@ -73,35 +76,57 @@ func (f *flattener) lower(s *scope, d binary.Canon) error {
 	if err != nil {
 		return err
 	}
-	opts, _, err := f.options(s, d.Opts)
+	opts, err := f.options(s, d.Opts)
 	if err != nil {
 		return err
 	}
-	sig, err := signature(fn.typ)
+	sig, err := canon.Compile(fn.typ)
 	if err != nil {
 		return err
 	}
 	if fn.host != nil {
-		f.addSlot(s, newHostLower(fn.host, opts, sig))
-	} else {
-		f.addSlot(s, newGuestLower(fn.lift, opts, sig))
+		if opts.async {
+			return errAsync("imports")
+		}
+		f.addSlot(s, newHostLower(fn.host, opts.options, sig))
+		return nil
 	}
-	return nil
+	f.crosses = true
+	l := newGuestLower(fn.lift, opts.options, sig)
+	if !opts.async {
+		f.addSlot(s, l)
+		return nil
+	}
+	a, err := newAsyncLower(l)
+	f.addSlot(s, a)
+	return err
 }
 
-// signature compiles a function type, all of whose functions are synchronous as
-// yet.
-func signature(t *canon.Func) (*canon.Signature, error) {
-	if t.Async {
-		return nil, errAsync("functions")
+// scalar reports whether all values of a function are single core values.
+func scalar(t *canon.Func) bool {
+	for _, p := range t.Params {
+		if !isScalar(p.Type) {
+			return false
+		}
 	}
-	return canon.Compile(t)
+	return t.Result == nil || isScalar(t.Result)
 }
 
-// options resolves canonical options. postReturn is -1 if there is none.
-func (f *flattener) options(s *scope, list []binary.CanonOpt) (o *options, postReturn int, err error) {
-	o = &options{id: len(f.opts), comp: s.comp, memory: -1, realloc: -1}
-	postReturn = -1
+func isScalar(t *canon.Type) bool {
+	return t.Kind <= canon.Char || t.Kind == canon.Enum || t.Kind == canon.Flags
+}
+
+// canonOpts are the canonical options of one definition: those that several
+// share, and its own.
+type canonOpts struct {
+	*options
+	postReturn      int // in plan.funcs, or -1
+	async, callback bool
+}
+
+func (f *flattener) options(s *scope, list []binary.CanonOpt) (c canonOpts, err error) {
+	o := options{comp: s.comp, memory: -1, realloc: -1}
+	c.postReturn = -1
 	for _, opt := range list {
 		switch opt.Kind {
 		case binary.OptUTF8:
@@ -111,36 +136,34 @@ func (f *flattener) options(s *scope, list []binary.CanonOpt) (o *options, postR
 		case binary.OptLatin1UTF16:
 			o.encoding = canon.Latin1UTF16
 		case binary.OptMemory:
-			ref, err := at(s.core[binary.SortCoreMemory], opt.Idx, "core memory")
-			if err != nil {
-				return nil, 0, err
+			var ref coreRef
+			if ref, err = at(s.core[binary.SortCoreMemory], opt.Idx, "core memory"); err != nil {
+				return c, err
 			}
 			o.memory = f.memID(ref)
-		case binary.OptRealloc, binary.OptPostReturn:
-			ref, err := at(s.core[binary.SortCoreFunc], opt.Idx, "core function")
-			if err != nil {
-				return nil, 0, err
-			}
-			if opt.Kind == binary.OptRealloc {
-				o.realloc = f.funcID(ref)
-			} else {
-				postReturn = f.funcID(ref)
-			}
-		case binary.OptAsync, binary.OptCallback:
-			return nil, 0, errAsync("functions")
+		case binary.OptRealloc:
+			o.realloc, err = f.optFunc(s, opt)
+		case binary.OptPostReturn:
+			c.postReturn, err = f.optFunc(s, opt)
+		case binary.OptAsync:
+			c.async = true
+		case binary.OptCallback:
+			c.callback = true
+		}
+		if err != nil {
+			return c, err
 		}
 	}
-	// Many definitions share their options.
-	for _, p := range f.opts {
-		if p.comp == o.comp && p.encoding == o.encoding && p.memory == o.memory && p.realloc == o.realloc {
-			return p, postReturn, nil
-		}
+	if c.options = f.optIDs[o]; c.options == nil {
+		shared := o
+		shared.id = len(f.opts)
+		f.opts = append(f.opts, &shared)
+		f.optIDs[o], c.options = &shared, &shared
 	}
-	f.opts = append(f.opts, o)
-	return o, postReturn, nil
+	return c, nil
 }
 
-// errAsync rejects what WASI 0.3 needs.
-func errAsync(what string) error {
-	return &unlinkable{msg: fmt.Sprintf("asynchronous %s (WASI 0.3) are not supported yet", what), async: true}
+func (f *flattener) optFunc(s *scope, opt binary.CanonOpt) (int, error) {
+	ref, err := at(s.core[binary.SortCoreFunc], opt.Idx, "core function")
+	return f.funcID(ref), err
 }

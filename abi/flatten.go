@@ -29,6 +29,7 @@ type flattener struct {
 
 	funcIDs map[coreRef]int
 	memIDs  map[coreRef]int
+	optIDs  map[options]*options // by themselves, less id
 }
 
 // unlinkable is why a valid component can't be linked, whatever the host
@@ -49,12 +50,24 @@ func flatten(ast *binary.Component, modules map[*byte]*coreModule) (*plan, error
 			resources: map[*canon.Resource]*resourceDef{},
 		},
 		modules: modules, funcIDs: map[coreRef]int{}, memIDs: map[coreRef]int{},
+		optIDs: map[options]*options{},
 	}
 	exports, err := f.instantiate(closure{ast: ast}, nil, nil)
 	if err != nil {
 		return f.plan, err
 	}
 	f.exports = exports
+	for _, d := range []*instanceDef{f.imports, f.exports} {
+		if err := d.checkSync(); err != nil {
+			return f.plan, err
+		}
+	}
+	if !f.crosses {
+		// Only the host calls in, one call at a time: none can re-enter.
+		for _, l := range f.lifts {
+			l.enter = nil
+		}
+	}
 	return f.plan, nil
 }
 

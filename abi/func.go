@@ -63,7 +63,7 @@ func (in *Instance) fail(err error) error {
 
 // invoke calls a lifted function from the host.
 func (in *Instance) invoke(l *lift, args, results []Value) error {
-	in.calls.endLast()
+	in.calls.endKept()
 	in.enter(l.enter)
 	in.storage = [contextSlots]uint64{}
 	fr := in.calls.push(&in.opts[l.opts.id])
@@ -77,6 +77,9 @@ func (in *Instance) invoke(l *lift, args, results []Value) error {
 		return err
 	}
 	in.calls.depth--
+	if !l.scalar {
+		in.calls.kept = fr
+	}
 	in.exit(l.enter)
 	return nil
 }
@@ -87,6 +90,9 @@ func (in *Instance) callLifted(l *lift, fr *callFrame, args, results []Value) er
 	n, err := l.sig.LowerParams(&fr.cx, args, fr.flat[:])
 	if err != nil {
 		return err
+	}
+	if l.async {
+		return in.callAsync(l, fr, results)
 	}
 	if err := in.callCore(l.callee, fr.flat[:max(n, 1)]); err != nil {
 		return err

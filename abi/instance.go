@@ -34,7 +34,8 @@ type Instance struct {
 	arena   arena
 	active  *row // the host function that is running
 	storage [contextSlots]uint64
-	depth   int // of calls into core code
+	task    *task // of the asynchronous function that is running
+	depth   int   // of calls into core code
 	running bool
 	dead    error  // why no call can be made any more
 	noReset string // why Reset is impossible, "" if it is not

@@ -149,6 +149,7 @@ type callFrame struct {
 type callStack struct {
 	frames []*callFrame
 	depth  int
+	kept   *callFrame
 }
 
 func (s *callStack) push(opts *canon.Options) *callFrame {
@@ -166,10 +167,11 @@ func (s *callStack) pop() {
 	s.frames[s.depth].end()
 }
 
-// endLast ends the outermost call, whose results were kept until now.
-func (s *callStack) endLast() {
-	if len(s.frames) > 0 {
-		s.frames[0].end()
+// endKept ends the last call from the host, whose results were kept until now.
+func (s *callStack) endKept() {
+	if s.kept != nil {
+		s.kept.end()
+		s.kept = nil
 	}
 }
 

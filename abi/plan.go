@@ -24,6 +24,7 @@ type plan struct {
 	exports *instanceDef // the root's
 
 	resources   map[*canon.Resource]*resourceDef
+	crosses     bool // some definition calls from guest to guest
 	usesContext bool // some definition reads or writes task storage
 }
 
@@ -80,6 +81,9 @@ type lift struct {
 	callee     int // in plan.funcs
 	postReturn int // in plan.funcs, or -1
 	sig        *canon.Signature
+	async      bool       // the result comes by task.return
+	callback   bool       // of an asynchronous function
+	scalar     bool       // neither parameters nor result need more than core values
 	enter      []*compDef // component instances that a call from the host enters
 }
 

@@ -116,7 +116,7 @@ func (in *Instance) Reset(ctx context.Context) bool {
 	if in.dead != nil || in.running || in.noReset != "" {
 		return false
 	}
-	in.calls.endLast()
+	in.calls.endKept()
 	in.dropHandles()
 	for _, l := range in.memories.Linears() {
 		if _, ok := l.Reset(); !ok {

@@ -29,6 +29,7 @@ func (f *flattener) defineResource(s *scope, t *binary.ResourceType) (*canon.Res
 			return nil, err
 		}
 		def.dtor = f.funcID(ref)
+		f.crosses = true
 	}
 	r := &canon.Resource{Name: "guest-defined resource", Owner: s.comp}
 	f.resources[r] = def
