@@ -16,6 +16,10 @@ type Rewrite struct {
 	// global StopExport is not 0. See Stop. A start function becomes the export
 	// StartExport instead, which the host must call first.
 	Meter bool
+	// TableMax is what a table can grow to at most, in elements, if that is more
+	// than it starts with; 0 leaves tables as they are. An engine keeps tables in
+	// memory of its own, which a guest could otherwise exhaust.
+	TableMax uint64
 
 	interval int32 // in place of Interval, for tests
 }
@@ -64,6 +68,8 @@ func (w *writer) section(id int) {
 		w.importSection()
 	case id == secExport:
 		w.exportSection()
+	case id == secTable && w.opts.TableMax > 0:
+		w.tableSection()
 	case w.meter == nil:
 		w.copySection(id)
 	case id == secStart: // exported instead
@@ -212,6 +218,8 @@ func (w *writer) sized(content func()) {
 	}
 	w.out[at+4] = byte(n >> 28)
 }
+
+func (w *writer) u64(v uint64) { w.out = binary.AppendUvarint(w.out, v) }
 
 func (w *writer) u32(v uint32) { w.out = binary.AppendUvarint(w.out, uint64(v)) }
 
