@@ -139,8 +139,9 @@ func (c *Component) compile(ctx context.Context, modules map[*byte]*coreModule) 
 
 func (e *Engine) compileCore(ctx context.Context, def *coreDef) (wazero.CompiledModule, error) {
 	code, err := def.module.Rewrite(core.Rewrite{
-		Import: func(_, _ string, i int) (string, string) { return def.names[i].module, def.names[i].name },
-		Meter:  true,
+		Import:   func(_, _ string, i int) (string, string) { return def.names[i].module, def.names[i].name },
+		Meter:    true,
+		TableMax: uint64(e.cfg.TableLimit),
 	})
 	if err == nil {
 		var m wazero.CompiledModule
