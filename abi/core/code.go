@@ -292,8 +292,7 @@ func (m *Module) bodyEntry(r *reader) {
 	b.locals, b.code = uint32(locals), in.pos
 	m.instructions(in, &b)
 	if in.err != nil {
-		r.fail(in.pos, "")
-		r.err = in.err
+		r.err, r.pos = in.err, r.end
 		return
 	}
 	m.bodies = append(m.bodies, b)
