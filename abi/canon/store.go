@@ -8,7 +8,9 @@ import "encoding/binary"
 func (l *layout) store(cx *Call, v *Value, p uint64) error {
 	if l.scalar {
 		x, err := l.lowerScalar(v)
-		storeInt(cx.mem, p, l.size, x)
+		if err == nil {
+			storeInt(cx.mem, p, l.size, x)
+		}
 		return err
 	}
 	var r pair

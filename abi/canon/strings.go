@@ -212,7 +212,7 @@ func (cx *Call) storeUTF8ToUTF16(s string) (pair, error) {
 	if err != nil {
 		return pair{}, err
 	}
-	n := encodeUTF16(cx.mem[p:], s)
+	n := encodeUTF16(cx.mem[p:p+worst], s)
 	if n < worst {
 		p, err = cx.realloc(p, worst, 2, n)
 	}
@@ -226,7 +226,7 @@ func (cx *Call) storeUTF16(s string) (pair, error) {
 	if err != nil {
 		return pair{}, err
 	}
-	encodeUTF16(cx.mem[p:], s)
+	encodeUTF16(cx.mem[p:p+n], s)
 	return pair{uint32(p), uint32(n / 2)}, nil
 }
 
@@ -237,7 +237,7 @@ func (cx *Call) storeLatin1(s string) (pair, error) {
 	if err != nil {
 		return pair{}, err
 	}
-	encodeLatin1(cx.mem[p:], s)
+	encodeLatin1(cx.mem[p:p+n], s)
 	return pair{uint32(p), uint32(n)}, nil
 }
 
@@ -248,7 +248,7 @@ func (cx *Call) storeLatin1OrUTF16(s string, units uint64) (pair, error) {
 	if err != nil {
 		return pair{}, err
 	}
-	n, rest := encodeLatin1(cx.mem[p:], s)
+	n, rest := encodeLatin1(cx.mem[p:p+units], s)
 	if rest == "" {
 		if n < units {
 			p, err = cx.realloc(p, units, 2, n)
@@ -259,7 +259,7 @@ func (cx *Call) storeLatin1OrUTF16(s string, units uint64) (pair, error) {
 	if p, err = cx.realloc(p, units, 2, worst); err != nil {
 		return pair{}, err
 	}
-	dst := cx.mem[p:]
+	dst := cx.mem[p : p+worst]
 	for i := int(n) - 1; i >= 0; i-- {
 		binary.LittleEndian.PutUint16(dst[2*i:], uint16(dst[i]))
 	}
@@ -278,7 +278,7 @@ func (cx *Call) storeProbablyUTF16(s string) (pair, error) {
 	if err != nil {
 		return pair{}, err
 	}
-	dst := cx.mem[p:]
+	dst := cx.mem[p : p+size]
 	encodeUTF16(dst, s)
 	if !isLatin1(s) {
 		return pair{uint32(p), uint32(size/2) | utf16Tag}, nil
@@ -312,15 +312,20 @@ func countUnits(s string) uint64 {
 	return n
 }
 
-// encodeUTF16 writes s as UTF-16LE and returns its size in bytes.
+// encodeUTF16 writes s as UTF-16LE and returns its size in bytes. It stops where
+// dst does: s may lie in the guest's memory, and realloc may have changed it since
+// it was measured.
 func encodeUTF16(dst []byte, s string) uint64 {
 	n := 0
 	for _, r := range s {
-		if r > 0xffff {
+		if r > 0xffff && len(dst)-n >= 4 {
 			hi, lo := utf16.EncodeRune(r)
 			binary.LittleEndian.PutUint16(dst[n:], uint16(hi))
 			n += 2
 			r = lo
+		}
+		if len(dst)-n < 2 {
+			break
 		}
 		binary.LittleEndian.PutUint16(dst[n:], uint16(r))
 		n += 2
@@ -329,11 +334,12 @@ func encodeUTF16(dst []byte, s string) uint64 {
 }
 
 // encodeLatin1 writes s as Latin-1 up to the first character that does not fit,
-// and returns how much it wrote and what is left.
+// and returns how much it wrote and what is left. Like encodeUTF16 it stops where
+// dst does.
 func encodeLatin1(dst []byte, s string) (uint64, string) {
 	n := 0
 	for i, r := range s {
-		if r > 0xff {
+		if r > 0xff || n == len(dst) {
 			return uint64(n), s[i:]
 		}
 		dst[n] = byte(r)

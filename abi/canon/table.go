@@ -94,10 +94,10 @@ func (t *Table) handle(r *Resource, i uint32) (*Entry, error) {
 		return nil, err
 	}
 	if e.Kind != ResourceEntry {
-		return nil, trapf("handle index %d used with the wrong type, expected resource %s but found no resource", i, r.Name)
+		return nil, trapf("handle index %d used with the wrong type, expected %s but found no resource", i, r.Name)
 	}
 	if e.Resource != r {
-		return nil, trapf("handle index %d used with the wrong type, expected resource %s but found a different resource %s", i, r.Name, e.Resource.Name)
+		return nil, trapf("handle index %d used with the wrong type, expected %s but found a different %s", i, r.Name, e.Resource.Name)
 	}
 	return e, nil
 }

@@ -35,13 +35,17 @@ func at(where, msg string) string {
 	return where + ": " + msg
 }
 
-// in names the parameter an error happened in.
+// in names the parameter an error happened in, unless a nested call has done so.
 func in(where string, err error) error {
 	switch e := err.(type) {
 	case *Trap:
-		e.Where = where
+		if e.Where == "" {
+			e.Where = where
+		}
 	case *ValueError:
-		e.Where = where
+		if e.Where == "" {
+			e.Where = where
+		}
 	}
 	return err
 }

@@ -72,7 +72,7 @@ type Func struct {
 // Resource is the identity of a resource type: two are the same type when they
 // are the same pointer.
 type Resource struct {
-	Name string // for messages
+	Name string // for messages, which read "expected <Name>"
 	// Drop destroys a resource when its owning handle is dropped: the guest's
 	// destructor, or what the host does. It may be nil.
 	Drop func(call any, rep uint32, obj any) error
