@@ -138,21 +138,45 @@ c() {
   done
 }
 
+# A snapshot of a started interpreter has other bytes each time it is made, so it is made anew only when what goes into it has changed.
+# The sum of the inputs lies beside the source.
+unchanged() { # component, sum of its inputs
+  [ -e "$1" ] && [ "$(cat "${1%.wasm}/inputs.sha256" 2>/dev/null)" = "$2" ] && echo "${1#"$root"/} (unchanged)"
+}
+
+made() { # component, sum of its inputs
+  echo "$2" >"${1%.wasm}/inputs.sha256"
+  echo "${1#"$root"/}"
+}
+
+sum() { # files besides the interfaces
+  cat "$@" "$examples"/wit/*.wit "$examples"/wit/deps/*.wit | sha256sum | cut -d' ' -f1
+}
+
 js() {
-  local source
+  local source out inputs
   cp "$guests/componentize.mjs" "$tools/js"
   for source in "$examples"/*/js/plugin.js; do
-    quietly node "$tools/js/componentize.mjs" "$source" "$examples/wit" "${source%/js/plugin.js}/js.wasm"
-    echo "${source%/js/plugin.js}/js.wasm" | sed "s|^$root/||"
+    out=${source%/js/plugin.js}/js.wasm
+    inputs=$(sum "$source" "$guests/package-lock.json" "$guests/componentize.mjs")
+    unchanged "$out" "$inputs" && continue
+    quietly node "$tools/js/componentize.mjs" "$source" "$examples/wit" "$out"
+    made "$out" "$inputs"
   done
 }
 
 python() {
-  local source
+  local source out inputs build=$tools/python
   for source in "$examples"/*/python/plugin.py; do
-    (cd "$(dirname "$source")" &&
-      PYTHONDONTWRITEBYTECODE=1 quietly "$venv/bin/componentize-py" --wit-path "$examples/wit" --world plugin componentize plugin --output ../python.wasm)
-    echo "${source%/python/plugin.py}/python.wasm" | sed "s|^$root/||"
+    out=${source%/python/plugin.py}/python.wasm
+    inputs=$(sum "$source" "$guests/requirements.txt")
+    unchanged "$out" "$inputs" && continue
+    # Apart from the source, where Python would leave its cache.
+    rm -rf "$build"
+    mkdir -p "$build"
+    cp "$source" "$build"
+    (cd "$build" && quietly "$venv/bin/componentize-py" --wit-path "$examples/wit" --world plugin componentize plugin --output "$out")
+    made "$out" "$inputs"
   done
 }
 

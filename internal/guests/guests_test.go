@@ -47,6 +47,17 @@ func ask(t *testing.T, s *Server, method, path, authority string, body io.Reader
 	return response.StatusCode, response.Header, string(answer)
 }
 
+// said waits for a text in the output, which may come after the answer to the request that caused it.
+func said(s *Server, text string) bool {
+	for range 500 {
+		if strings.Contains(s.Output(), text) {
+			return true
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return false
+}
+
 // TestMisbehaviour shows that each guest passes a request on, but for the path on which it misbehaves.
 func TestMisbehaviour(t *testing.T) {
 	for _, test := range []struct {
@@ -72,7 +83,7 @@ func TestMisbehaviour(t *testing.T) {
 			if status != test.status {
 				t.Errorf("%s: %d %q, want status %d", test.path, status, body, test.status)
 			}
-			if !strings.Contains(s.Output(), test.says) {
+			if !said(s, test.says) {
 				t.Errorf("%s: the host's log doesn't say %q", test.path, test.says)
 			}
 		})
@@ -137,7 +148,7 @@ $`)
 		t.Errorf("report:\n%s", report)
 	}
 	for _, line := range []string{"a line to stdout", "a line to stderr"} {
-		if !strings.Contains(s.Output(), line) {
+		if !said(s, line) {
 			t.Errorf("output lacks %q", line)
 		}
 	}
