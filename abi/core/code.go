@@ -257,7 +257,7 @@ type body struct {
 	start, code, end int // of the locals, of the code, behind the last end
 	groups           uint32
 	locals           uint32
-	entry            bool  // calls, so that recursion may pass through it
+	calls            int   // recursion may pass through it if there are any
 	loops            []int // where a loop's first instruction stands
 	dear             []dear
 }
@@ -323,7 +323,7 @@ func (m *Module) instructions(r *reader, b *body) {
 				b.dear = append(b.dear, dear{at: start, turns: throwTurns})
 			}
 		case callOp, callOp2:
-			b.entry = true
+			b.calls++
 		case globalSet:
 			m.setGlobal(first)
 		case tableSet:

@@ -9,8 +9,8 @@ const Interval = 10_000
 
 // meter generates the code that makes a module give way. A counter global goes
 // down by one at each loop header and at each entry of a function that calls;
-// below zero a function of its own, the tick, is called. Functions that neither
-// loop nor call end by themselves and are counted through their callers. A throw
+// below zero a function of its own, the tick, is called. Short functions that
+// neither loop nor call are counted through their callers. A throw
 // counts as many turns, and a bulk operation by its length.
 type meter struct {
 	counter, stop int // global indices
@@ -32,7 +32,25 @@ func newMeter(m *Module, interval int32) *meter {
 	}
 }
 
-func (b *body) metered() bool { return b.entry || len(b.loops)+len(b.dear) > 0 }
+// Code that does much between two places where turns are counted counts more of
+// them there: one for each turnBytes of the function and each turnCalls of its
+// calls, as a function of up to freeBytes that neither loops nor calls counts
+// nothing itself.
+const (
+	turnBytes = 1024
+	turnCalls = 32
+	freeBytes = 128
+)
+
+func (b *body) turns() int32 {
+	return int32(1 + (b.end-b.code)/turnBytes + b.calls/turnCalls)
+}
+
+// countsEntry reports whether the function counts when it is entered, beside in
+// its loops.
+func (b *body) countsEntry() bool { return b.calls > 0 || b.end-b.code > freeBytes }
+
+func (b *body) metered() bool { return b.countsEntry() || len(b.loops)+len(b.dear) > 0 }
 
 // Opcodes of the generated code.
 const (

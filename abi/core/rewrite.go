@@ -173,8 +173,9 @@ func (w *writer) body(i int) {
 	w.out = append(w.out, 1, I32[0]) // the scratch local
 	scratch := uint32(params) + b.locals
 	at := b.code
-	if b.entry {
-		w.out = w.meter.charge(w.out, scratch, 1)
+	turns := b.turns()
+	if b.countsEntry() {
+		w.out = w.meter.charge(w.out, scratch, turns)
 	}
 	copyTo := func(pos int) {
 		w.out = append(w.out, w.wasm[at:pos]...)
@@ -184,7 +185,7 @@ func (w *writer) body(i int) {
 	for _, d := range b.dear {
 		for ; len(loops) > 0 && loops[0] <= d.at; loops = loops[1:] {
 			copyTo(loops[0])
-			w.out = w.meter.charge(w.out, scratch, 1)
+			w.out = w.meter.charge(w.out, scratch, turns)
 		}
 		copyTo(d.at)
 		if d.turns > 0 {
@@ -195,7 +196,7 @@ func (w *writer) body(i int) {
 	}
 	for _, pos := range loops {
 		copyTo(pos)
-		w.out = w.meter.charge(w.out, scratch, 1)
+		w.out = w.meter.charge(w.out, scratch, turns)
 	}
 	w.out = append(w.out, w.wasm[at:b.end]...)
 }

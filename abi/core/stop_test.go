@@ -1,6 +1,7 @@
 package core
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"runtime"
@@ -35,6 +36,12 @@ func endless() []byte {
 	a.fn("", nil, nil, nil)
 	a.fn("memory.fill", nil, nil, nil,
 		0x03, 0x40, 0x41, 0, 0x41, 7, 0x41, sleb(256<<16), 0xfc, 11, 0, 0x0c, 0, 0x0b)
+	// Much code in one turn, of calls and of divisions.
+	leaf := a.fn("", nil, nil, nil, slow(120))
+	long := a.fn("", nil, nil, nil, slow(100_000))
+	a.fn("calls of short functions", nil, nil, nil,
+		0x03, 0x40, bytes.Repeat(cat(0x10, leb(uint64(leaf))), 1000), 0x0c, 0, 0x0b)
+	a.fn("calls of a long function", nil, nil, nil, 0x03, 0x40, 0x10, leb(uint64(long)), 0x0c, 0, 0x0b)
 	a.fn("br_table", nil, nil, nil,
 		0x03, 0x40, 0x41, 0, 0x0e, 1, 0, 0, 0x0b, 0x00)
 	a.fn("exception", nil, nil, nil,
@@ -42,6 +49,11 @@ func endless() []byte {
 	a.fn("catch of a trap", nil, nil, nil,
 		0x03, 0x40, 0x1f, 0x40, 1, 2, 0, 0x03, 0x40, 0x0c, 0, 0x0b, 0x0b, 0x0c, 0, 0x0b)
 	return a.module()
+}
+
+// slow is some bytes of divisions.
+func slow(size int) []byte {
+	return cat(0x42, sleb(1<<62), bytes.Repeat([]byte{0x42, 3, 0x80}, size/3), 0x1a)
 }
 
 // twoIn adds the type of a loop with two parameters and results.
