@@ -227,6 +227,16 @@ func (c *Component) Imports() []Extern { return c.plan.imports.externs() }
 // Exports lists what the component offers.
 func (c *Component) Exports() []Extern { return c.plan.exports.externs() }
 
+// ExportedFunc is the type of an exported function, looked up as Instance.Func
+// does, or nil when there is none.
+func (c *Component) ExportedFunc(instance, name string) *canon.Func {
+	fn := c.plan.exports.function(instance, name)
+	if fn == nil {
+		return nil
+	}
+	return fn.typ
+}
+
 func (d *instanceDef) externs() []Extern {
 	list := make([]Extern, 0, len(d.names))
 	for _, name := range d.names {

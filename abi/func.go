@@ -16,6 +16,18 @@ type Func struct {
 	lift *lift
 }
 
+// Func finds an exported function. instance is the exported instance it is in,
+// "" for a function of the component itself; its version may be cut to the
+// semver track, as "wasi:http/incoming-handler@0.2". Func returns nil when
+// there is none.
+func (in *Instance) Func(instance, name string) *Func {
+	fn := in.linked.component.plan.exports.function(instance, name)
+	if fn == nil || fn.lift == nil {
+		return nil
+	}
+	return &in.lifts[fn.lift.id]
+}
+
 // Type is the type of the function.
 func (f *Func) Type() *canon.Func { return f.lift.typ }
 

@@ -182,23 +182,3 @@ func (l *Linked) Close(ctx context.Context) error {
 	l.image.close()
 	return nil
 }
-
-// Func finds an exported function. instance is the exported instance it is in,
-// "" for a function of the component itself; its version may be cut to the
-// semver track, as "wasi:http/incoming-handler@0.2". Func returns nil when
-// there is none.
-func (in *Instance) Func(instance, name string) *Func {
-	exports := in.linked.component.plan.exports
-	if instance != "" {
-		it, ok := exports.find(instance)
-		if !ok || it.instance == nil {
-			return nil
-		}
-		exports = it.instance
-	}
-	it, ok := exports.find(name)
-	if !ok || it.fn == nil || it.fn.lift == nil {
-		return nil
-	}
-	return &in.lifts[it.fn.lift.id]
-}

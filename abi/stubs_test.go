@@ -73,3 +73,12 @@ func linkFile(t testing.TB, e *Engine, path string, calls map[string]func(*Call)
 	}
 	return linked
 }
+
+func readFile(t testing.TB, path string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}

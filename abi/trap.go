@@ -77,7 +77,7 @@ func (in *Instance) asTrap(err error) *Trap {
 		return stopped()
 	}
 	t = &Trap{Message: text, OutOfMemory: in.memories.Refused(), Stack: guestStack(rest)}
-	if text, ok := strings.CutPrefix(text, "wasm error: "); ok {
+	if text, ok := strings.CutPrefix(text, "wasm error: "); ok || text == "stack overflow" {
 		t.Message = "wasm trap: " + text
 	}
 	return t

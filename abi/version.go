@@ -40,3 +40,16 @@ func (d *instanceDef) find(name string) (item, bool) {
 	}
 	return d.items[d.names[i]], true
 }
+
+// function is the function called name of an instance, or of d itself.
+func (d *instanceDef) function(instance, name string) *function {
+	if instance != "" {
+		it, ok := d.find(instance)
+		if !ok || it.instance == nil {
+			return nil
+		}
+		d = it.instance
+	}
+	it, _ := d.find(name)
+	return it.fn
+}

@@ -1,0 +1,61 @@
+;; Borrowed handles end with the call they were given for.
+
+(component definition $Tester
+  (component $Owner
+    (type $R' (resource (rep i32)))
+    (export $R "r" (type $R'))
+    (core func $new (canon resource.new $R'))
+    (core module $M
+      (import "" "new" (func $new (param i32) (result i32)))
+      (func (export "make") (result i32) (call $new (i32.const 7)))
+      (func (export "rep") (param i32) (result i32) (local.get 0)))
+    (core instance $m (instantiate $M (with "" (instance (export "new" (func $new))))))
+    (func (export "make") (result (own $R)) (canon lift (core func $m "make")))
+    (func (export "rep") (param "r" (borrow $R)) (result u32) (canon lift (core func $m "rep"))))
+  (component $Borrower
+    (import "owner" (instance $owner
+      (export "r" (type $R (sub resource)))
+      (export "rep" (func (param "r" (borrow $R)) (result u32)))))
+    (alias export $owner "r" (type $R))
+    (core func $rep (canon lower (func $owner "rep")))
+    (core func $drop (canon resource.drop $R))
+    (core module $M
+      (import "" "rep" (func $rep (param i32) (result i32)))
+      (import "" "drop" (func $drop (param i32)))
+      (func (export "use") (param i32) (result i32)
+        (local $rep i32)
+        (local.set $rep (call $rep (local.get 0)))
+        (call $drop (local.get 0))
+        (local.get $rep))
+      (func (export "keep") (param i32)))
+    (core instance $m (instantiate $M (with "" (instance
+      (export "rep" (func $rep)) (export "drop" (func $drop))))))
+    (export $Rx "rx" (type $R))
+    (func (export "use") (param "r" (borrow $Rx)) (result u32) (canon lift (core func $m "use")))
+    (func (export "keep") (param "r" (borrow $Rx)) (canon lift (core func $m "keep"))))
+  (instance $owner (instantiate $Owner))
+  (instance $borrower (instantiate $Borrower (with "owner" (instance $owner))))
+  (alias export $owner "r" (type $R))
+  (core func $make (canon lower (func $owner "make")))
+  (core func $use (canon lower (func $borrower "use")))
+  (core func $keep (canon lower (func $borrower "keep")))
+  (core func $drop (canon resource.drop $R))
+  (core module $Main
+    (import "" "make" (func $make (result i32)))
+    (import "" "use" (func $use (param i32) (result i32)))
+    (import "" "keep" (func $keep (param i32)))
+    (import "" "drop" (func $drop (param i32)))
+    (func (export "use-twice") (result i32)
+      (local $h i32)
+      (local.set $h (call $make))
+      (i32.add (call $use (local.get $h)) (call $use (local.get $h)))
+      (call $drop (local.get $h)))
+    (func (export "keep") (call $keep (call $make))))
+  (core instance $main (instantiate $Main (with "" (instance
+    (export "make" (func $make)) (export "use" (func $use)) (export "keep" (func $keep)) (export "drop" (func $drop))))))
+  (func (export "use-twice") (result u32) (canon lift (core func $main "use-twice")))
+  (func (export "keep") (canon lift (core func $main "keep"))))
+(component instance $i $Tester)
+(assert_return (invoke "use-twice") (u32.const 14))
+(assert_return (invoke "use-twice") (u32.const 14))
+(assert_trap (invoke "keep") "borrow handles still remain")
