@@ -3,7 +3,7 @@
 // moves; its state after instantiation becomes an Image that all instances of a
 // component share; and Reset undoes what one exchange wrote, at a cost that
 // depends on how much that was. Where the system lacks what this needs, memories
-// are plain slices and Reset copies the whole image.
+// are plain slices and Reset compares all of them with the image.
 package memory
 
 import (

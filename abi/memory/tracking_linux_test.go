@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -73,6 +74,71 @@ func TestNoLeaks(t *testing.T) {
 	}
 	if used := a.Used(); used != 0 {
 		t.Fatalf("%d bytes used", used)
+	}
+}
+
+func TestMemoryDoesNotMove(t *testing.T) {
+	a := NewAllocator(Config{MaxBytes: 64 << 20})
+	l := newLinear(t, a, wasmPage)
+	first := &l.Bytes()[0]
+	for n := uint64(2); n < 20; n++ {
+		if b := l.Reallocate(n * wasmPage); &b[0] != first {
+			t.Fatal("the memory moved")
+		}
+	}
+	capture(t, l)
+	if b := l.Reallocate(30 * wasmPage); &b[0] != first {
+		t.Fatal("the memory moved")
+	}
+}
+
+// TestMakeshifts runs memories that got no address space and images that got no
+// file.
+func TestMakeshifts(t *testing.T) {
+	a := NewAllocator(Config{MaxBytes: 64 << 20, Idle: 1})
+	defer a.Close()
+	noFile := &Image{size: wasmPage, content: bytes.Repeat([]byte{9}, wasmPage), file: file{-1}, refs: 1}
+	defer noFile.Close()
+	withFile := newLinear(t, a, wasmPage)
+	copy(withFile.Bytes(), noFile.content)
+	for _, img := range []*Image{noFile, capture(t, withFile)} {
+		for _, res := range []func() *reservation{
+			func() *reservation { return onHeap(wasmPage) },
+			func() *reservation {
+				r, err := a.take(1 << 20)
+				if err == nil {
+					err = r.commit(wasmPage)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				return r
+			},
+		} {
+			l := &Linear{set: a.NewSet(), started: true, res: res(), size: wasmPage}
+			if err := a.charge(wasmPage); err != nil {
+				t.Fatal(err)
+			}
+			if err := l.Adopt(img); err != nil {
+				t.Fatal(err)
+			}
+			for range 3 {
+				if !bytes.Equal(l.Bytes(), noFile.content) {
+					t.Fatal("content differs from the image")
+				}
+				l.Bytes()[5], l.Bytes()[wasmPage-1] = 1, 2
+				if dirty, ok := l.Reset(); !ok || dirty < 1 || dirty > 2 {
+					t.Fatalf("%d dirty pages, %v, want 1 or 2", dirty, ok)
+				}
+			}
+			if l.res.heap && l.Reallocate(2*wasmPage) != nil {
+				t.Fatal("a makeshift grew")
+			}
+			l.Free()
+		}
+	}
+	if b := newLinear(t, a, wasmPage).Bytes(); !bytes.Equal(b, make([]byte, wasmPage)) {
+		t.Fatal("a memory starts with another's content")
 	}
 }
 
