@@ -45,3 +45,7 @@ func TestWasmtime(t *testing.T) {
 func TestWasmtimeStreams(t *testing.T) {
 	streams(t, reference{})
 }
+
+func TestWasmtimeBroken(t *testing.T) {
+	broken(t, reference{})
+}

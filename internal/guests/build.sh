@@ -185,7 +185,7 @@ for language in ${*:-rust c js python}; do
   case $language in
     rust) missing=$(python_tools && rust_tools) ;;
     c) missing=$(python_tools && c_tools) ;;
-    js) missing=$(python_tools && js_tools) ;;
+    js) missing=$(js_tools) ;;
     python) missing=$(python_tools) ;;
     *) echo "build.sh: no language $language: rust, c, js or python was expected" >&2; exit 2 ;;
   esac || { kept "$language" "$missing"; continue; }
