@@ -29,6 +29,7 @@ type Instance struct {
 	lifts    []Func          // as plan.lifts
 	memories *memory.Set
 	globals  []api.MutableGlobal // that Reset restores
+	linears  []api.Memory        // as memories.Linears, nil where wazero has none
 
 	calls   callStack
 	arena   arena
@@ -136,7 +137,7 @@ func (in *Instance) instantiate(ctx context.Context) error {
 		mod, err := c.engine.runtime.InstantiateModule(&in.ctx, c.compiled[i], moduleConfig)
 		if err == nil {
 			in.mods = append(in.mods, mod)
-			err = in.start(mod, def.module)
+			err = in.start(mod)
 		}
 		if err == nil {
 			err = in.memories.Err()
@@ -148,25 +149,19 @@ func (in *Instance) instantiate(ctx context.Context) error {
 	return nil
 }
 
-// moduleConfig names no module: wazero's registry of names is not used. The
-// source of random numbers, which only its own WASI asks for, spares the seeding
-// of one for each core instance (8 µs).
-var moduleConfig = wazero.NewModuleConfig().WithName("").WithStartFunctions().WithRandSource(noRandom{})
-
-type noRandom struct{}
-
-func (noRandom) Read([]byte) (int, error) { return 0, errors.New("no random numbers here") }
+// moduleConfig names no module: wazero's registry of names is not used.
+var moduleConfig = wazero.NewModuleConfig().WithName("").WithStartFunctions()
 
 // start makes a new core instance stoppable and runs its start function, which
 // is only possible in this order as the rewritten module exports it.
-func (in *Instance) start(mod api.Module, m *coreModule) error {
+func (in *Instance) start(mod api.Module) error {
 	if g, ok := mod.ExportedGlobal(core.StopExport).(api.MutableGlobal); ok {
 		in.stop.add(g)
 	}
-	if !m.Start {
-		return nil
+	if fn := mod.ExportedFunction(core.StartExport); fn != nil {
+		return fn.CallWithStack(&in.ctx, nil)
 	}
-	return mod.ExportedFunction(core.StartExport).CallWithStack(&in.ctx, nil)
+	return nil
 }
 
 // module is the core instance that a source stands for.

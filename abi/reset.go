@@ -3,7 +3,9 @@ package abi
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"sync"
+	"unsafe"
 
 	"github.com/tetratelabs/wazero/api"
 
@@ -31,6 +33,7 @@ func (g *image) settle(in *Instance) error {
 		return nil
 	}
 	in.bindGlobals()
+	in.bindMemories()
 	for i := range in.comps {
 		if in.comps[i].table.Len() > 0 {
 			// Handles may stand for state of the host that can't be gone back to.
@@ -99,6 +102,24 @@ func (in *Instance) bindGlobals() {
 	}
 }
 
+// bindMemories finds wazero's view of the memories, by their addresses.
+func (in *Instance) bindMemories() {
+	for _, l := range in.memories.Linears() {
+		var found api.Memory
+		for _, mod := range in.mods {
+			mem := mod.Memory()
+			if reflect.ValueOf(mem).IsNil() { // of a module without
+				continue
+			}
+			if b, ok := mem.Read(0, mem.Size()); ok && unsafe.SliceData(b) == unsafe.SliceData(l.Bytes()) {
+				found = mem
+				break
+			}
+		}
+		in.linears = append(in.linears, found)
+	}
+}
+
 func (in *Instance) restoreGlobals(values []uint64) {
 	for i, g := range in.globals {
 		g.Set(values[i])
@@ -118,7 +139,11 @@ func (in *Instance) Reset(ctx context.Context) bool {
 	}
 	in.calls.endKept()
 	in.dropHandles()
-	for _, l := range in.memories.Linears() {
+	for n, l := range in.memories.Linears() {
+		if !l.Shrink(in.linears[n]) {
+			in.noReset = "its memory has grown to its maximum"
+			return false
+		}
 		if _, ok := l.Reset(); !ok {
 			in.noReset = "its memory has grown"
 			return false

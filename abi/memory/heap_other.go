@@ -2,8 +2,7 @@
 
 package memory
 
-// reservation is a memory on Go's heap. It moves when it grows, so shared memory
-// (threads) is not supported on these systems.
+// reservation is a memory on Go's heap, which moves when it grows.
 type reservation struct {
 	most int
 	mem  []byte
@@ -18,12 +17,11 @@ func onHeap(size int) *reservation { return &reservation{most: size, mem: make([
 func (r *reservation) size() int { return r.most }
 
 func (r *reservation) commit(size int) error {
-	if size > cap(r.mem) {
-		grown := make([]byte, size, max(size, min(2*cap(r.mem), r.most)))
+	if size > len(r.mem) {
+		grown := make([]byte, size)
 		copy(grown, r.mem)
 		r.mem = grown
 	}
-	r.mem = r.mem[:max(size, len(r.mem))]
 	return nil
 }
 
@@ -36,6 +34,12 @@ func (r *reservation) adopt(img *Image) error {
 
 func (r *reservation) reset(img *Image, _ *history) (dirty int, ok bool) {
 	return restore(r.mem[:img.size], img.content), true
+}
+
+// zero makes the bytes of a range zero.
+func (r *reservation) zero(from, to int) bool {
+	clear(r.mem[from:to])
+	return true
 }
 
 // clear drops the memory: the garbage collector makes cleared ones.

@@ -19,7 +19,9 @@ type Linear struct {
 	freed   bool
 	size    uint64 // in bytes
 	image   *Image
-	history history
+	// shrinking makes Reallocate answer with the size that Shrink wants.
+	shrinking bool
+	history   history
 }
 
 // Reallocate implements experimental.LinearMemory: it changes the size to size
@@ -34,6 +36,9 @@ func (l *Linear) Reallocate(size uint64) []byte {
 	if !l.started {
 		l.started = true
 		return l.start(size)
+	}
+	if l.shrinking {
+		return l.res.bytes(int(l.size))
 	}
 	if size < l.size || size > l.set.alloc.cfg.MaxBytes || size > uint64(l.res.size()) {
 		l.set.refused = true
@@ -159,4 +164,43 @@ func (l *Linear) Reset() (dirty int, ok bool) {
 		return 0, false
 	}
 	return l.res.reset(l.image, &l.history)
+}
+
+// growable is what Shrink needs of the engine's view of a memory.
+type growable interface {
+	Grow(pages uint32) (previous uint32, ok bool)
+}
+
+// Shrink takes a memory that has grown back to its image's size. The engine has
+// no operation for that, but on a growth it adopts whatever size Reallocate
+// answers with: so mem, its view of the memory, is grown by a page, and gets
+// less. Shrink returns false if the engine refuses, as for a memory at its
+// maximum.
+func (l *Linear) Shrink(mem growable) bool {
+	l.mu.Lock()
+	if l.res == nil || l.image == nil {
+		l.mu.Unlock()
+		return false
+	}
+	was, size := l.size, uint64(l.image.size)
+	if was == size {
+		l.mu.Unlock()
+		return true
+	}
+	if mem == nil || !l.res.zero(int(size), int(was)) {
+		l.mu.Unlock()
+		return false
+	}
+	l.size, l.shrinking = size, true
+	l.mu.Unlock()
+	_, ok := mem.Grow(1) // calls Reallocate
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.shrinking = false
+	if !ok {
+		l.size = was
+		return false
+	}
+	l.set.alloc.refund(was - size)
+	return true
 }

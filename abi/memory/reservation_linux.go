@@ -96,6 +96,19 @@ func (r *reservation) reset(img *Image, h *history) (dirty int, ok bool) {
 	return dirty, true
 }
 
+// clearAtMost is the size up to which clearing memory is cheaper than to drop
+// its pages and have them faulted in again.
+const clearAtMost = 256 << 10
+
+// zero makes the bytes of a range zero.
+func (r *reservation) zero(from, to int) bool {
+	if r.heap || to-from <= clearAtMost || roundUp(from) != from {
+		clear(r.mem[from:to])
+		return true
+	}
+	return unix.Madvise(r.mem[from:roundUp(to)], unix.MADV_DONTNEED) == nil
+}
+
 // clear makes the content zero again, without an image. If that fails it unmaps
 // the reservation.
 func (r *reservation) clear(img *Image) (reusable bool) {
