@@ -184,10 +184,10 @@ func leaveRequest(t *testing.T, c *http.Client, stack *extproctest.Stack) {
 	}
 	time.Sleep(20 * time.Millisecond) // let it get under way
 	cancel()
+	write.CloseWithError(context.Canceled)
 	if err := <-done; !errors.Is(err, context.Canceled) {
 		t.Errorf("%v, want that the request was cancelled", err)
 	}
-	write.Close()
 }
 
 // leaveResponse reads the beginning of a long answer and goes.
