@@ -2,7 +2,8 @@
 
 package memory
 
-// reservation is a memory on Go's heap, which moves when it grows.
+// reservation is a memory on Go's heap. It moves when it grows, so shared memory
+// (threads) is not supported on these systems.
 type reservation struct {
 	most int
 	mem  []byte
@@ -17,11 +18,12 @@ func onHeap(size int) *reservation { return &reservation{most: size, mem: make([
 func (r *reservation) size() int { return r.most }
 
 func (r *reservation) commit(size int) error {
-	if size > len(r.mem) {
-		grown := make([]byte, size)
+	if size > cap(r.mem) {
+		grown := make([]byte, size, max(size, min(2*cap(r.mem), r.most)))
 		copy(grown, r.mem)
 		r.mem = grown
 	}
+	r.mem = r.mem[:max(size, len(r.mem))]
 	return nil
 }
 
