@@ -1,0 +1,21 @@
+;; Imports of every shape of type that a row's signature can name.
+(component
+  (import "test:host/types@0.2.9" (instance $types
+    (export "fields" (type $fields (sub resource)))
+    (type $code' (variant (case "timeout") (case "other" (option string))))
+    (export "code" (type $code (eq $code')))
+    (type $when' (record (field "seconds" u64) (field "nanoseconds" u32)))
+    (export "when" (type $when (eq $when')))
+    (type $bytes (list u8))
+    (type $entry (tuple string $bytes))
+    (type $entries (list $entry))
+    (type $fallible (result (own $fields) (error $code)))
+    (type $unit (result))
+    (type $onlyerr (result (error $code)))
+    (type $opt (option $when))
+    (export "[constructor]fields" (func (result (own $fields))))
+    (export "[method]fields.entries" (func (param "self" (borrow $fields)) (result $entries)))
+    (export "[static]fields.from" (func (param "entries" $entries) (result $fallible)))
+    (export "check" (func (param "at" $opt) (result $unit)))
+    (export "fail" (func (param "fields" (own $fields)) (result $onlyerr)))))
+  (import "log" (func (param "line" string))))
