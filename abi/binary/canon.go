@@ -1,5 +1,7 @@
 package binary
 
+import "fmt"
+
 // CanonKind is a canonical definition; its values are the binary format's
 // opcodes.
 type CanonKind uint8
@@ -55,6 +57,64 @@ const (
 	CanonThreadSpawnIndirect        CanonKind = 0x41
 	CanonThreadAvailableParallelism CanonKind = 0x42
 )
+
+var canonNames = map[CanonKind]string{
+	CanonLift:                       "lift",
+	CanonLower:                      "lower",
+	CanonResourceNew:                "resource.new",
+	CanonResourceDrop:               "resource.drop",
+	CanonResourceRep:                "resource.rep",
+	CanonTaskCancel:                 "task.cancel",
+	CanonSubtaskCancel:              "subtask.cancel",
+	CanonTaskReturn:                 "task.return",
+	CanonContextGet:                 "context.get",
+	CanonContextSet:                 "context.set",
+	CanonThreadYield:                "thread.yield",
+	CanonSubtaskDrop:                "subtask.drop",
+	CanonStreamNew:                  "stream.new",
+	CanonStreamRead:                 "stream.read",
+	CanonStreamWrite:                "stream.write",
+	CanonStreamCancelRead:           "stream.cancel-read",
+	CanonStreamCancelWrite:          "stream.cancel-write",
+	CanonStreamDropReadable:         "stream.drop-readable",
+	CanonStreamDropWritable:         "stream.drop-writable",
+	CanonFutureNew:                  "future.new",
+	CanonFutureRead:                 "future.read",
+	CanonFutureWrite:                "future.write",
+	CanonFutureCancelRead:           "future.cancel-read",
+	CanonFutureCancelWrite:          "future.cancel-write",
+	CanonFutureDropReadable:         "future.drop-readable",
+	CanonFutureDropWritable:         "future.drop-writable",
+	CanonErrorContextNew:            "error-context.new",
+	CanonErrorContextDebugMessage:   "error-context.debug-message",
+	CanonErrorContextDrop:           "error-context.drop",
+	CanonWaitableSetNew:             "waitable-set.new",
+	CanonWaitableSetWait:            "waitable-set.wait",
+	CanonWaitableSetPoll:            "waitable-set.poll",
+	CanonWaitableSetDrop:            "waitable-set.drop",
+	CanonWaitableJoin:               "waitable.join",
+	CanonBackpressureInc:            "backpressure.inc",
+	CanonBackpressureDec:            "backpressure.dec",
+	CanonThreadIndex:                "thread.index",
+	CanonThreadNewIndirect:          "thread.new-indirect",
+	CanonThreadResumeLater:          "thread.resume-later",
+	CanonThreadSuspend:              "thread.suspend",
+	CanonThreadSuspendThenResume:    "thread.suspend-then-resume",
+	CanonThreadYieldThenResume:      "thread.yield-then-resume",
+	CanonThreadSuspendThenPromote:   "thread.suspend-then-promote",
+	CanonThreadYieldThenPromote:     "thread.yield-then-promote",
+	CanonThreadSpawnRef:             "thread.spawn-ref",
+	CanonThreadSpawnIndirect:        "thread.spawn-indirect",
+	CanonThreadAvailableParallelism: "thread.available-parallelism",
+}
+
+// String is the definition's name in the text format.
+func (k CanonKind) String() string {
+	if s, ok := canonNames[k]; ok {
+		return s
+	}
+	return fmt.Sprintf("0x%02x", uint8(k))
+}
 
 // Canon is one canonical definition (section 8). Func is the core function of a
 // lift and the function of a lower; Type is the function type of a lift and the

@@ -40,13 +40,13 @@ func (s *scope) lift(d binary.Canon) error {
 		return err
 	}
 	ft := entry.fn
+	if opts.async && !ft.async {
+		return errAsync
+	}
 	want := flattenFunc(ft, opts, true)
 	if !callee.Equal(want) {
 		return fmt.Errorf("core function %d is a %s, but to be lifted as %s it must be a %s",
 			d.Func, coreFunc(callee), ft, coreFunc(want))
-	}
-	if opts.async && !ft.async {
-		return errAsync
 	}
 	if opts.postReturn != nil && !opts.postReturn.Equal(core.FuncType{Params: want.Results}) {
 		return fmt.Errorf("post-return must be a core %s, but is a %s",

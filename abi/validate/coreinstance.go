@@ -7,9 +7,6 @@ import (
 	"github.com/extproc/extproc/abi/core"
 )
 
-// coreInstance is what is known of a core instance: the types of its exports.
-type coreInstance struct{ exports *moduleType }
-
 // coreInstance checks a core instance (Explainer, "Instance Definitions").
 func (s *scope) coreInstance(d binary.CoreInstance) error {
 	build := s.coreInstantiate
@@ -20,7 +17,7 @@ func (s *scope) coreInstance(d binary.CoreInstance) error {
 	if err != nil {
 		return err
 	}
-	s.coreInstances = append(s.coreInstances, &coreInstance{exports: t})
+	s.coreInstances = append(s.coreInstances, t)
 	return nil
 }
 
@@ -43,7 +40,7 @@ func (s *scope) coreInstantiate(d binary.CoreInstance) (*moduleType, error) {
 	if err != nil {
 		return nil, err
 	}
-	args := make(map[string]*coreInstance, len(d.Args))
+	args := make(map[string]*moduleType, len(d.Args))
 	for _, a := range d.Args {
 		if _, twice := args[a.Name]; twice {
 			return nil, fmt.Errorf("the argument %q is given twice", a.Name)
@@ -60,7 +57,7 @@ func (s *scope) coreInstantiate(d binary.CoreInstance) (*moduleType, error) {
 		if !ok {
 			return nil, fmt.Errorf("no argument is given for the imports from %q of core module %d", x.Module, d.Module)
 		}
-		t, ok := arg.exports.export(x.Name)
+		t, ok := arg.export(x.Name)
 		if !ok {
 			return nil, fmt.Errorf("argument %q: it has no export %q, which core module %d imports", x.Module, x.Name, d.Module)
 		}
@@ -104,7 +101,7 @@ func (s *scope) coreAlias(a binary.Alias) error {
 	if err != nil {
 		return err
 	}
-	t, ok := inst.exports.export(a.Name)
+	t, ok := inst.export(a.Name)
 	if !ok {
 		return fmt.Errorf("core instance %d has no such export", a.Instance)
 	}

@@ -47,8 +47,8 @@ func (x *externs) measure(sum *extent) {
 
 func (x extent) check() error {
 	switch {
-	case x.depth > 2*maxDepth:
-		return fmt.Errorf("types are nested more than %d deep", 2*maxDepth)
+	case x.depth > maxDepth:
+		return fmt.Errorf("types are nested more than %d deep", maxDepth)
 	case x.nodes > maxNodes:
 		return fmt.Errorf("written out, the type has more than %d parts", maxNodes)
 	}

@@ -13,9 +13,10 @@ import (
 // How large a type may be when all it refers to is written out. References
 // share, so a small binary can describe a type that is huge this way.
 const (
-	maxDepth      = 100
-	maxNodes      = 1 << 20 // component and instance types
+	maxValueDepth = 100
 	maxValueNodes = 1 << 16
+	maxDepth      = 200 // component and instance types
+	maxNodes      = 1 << 20
 )
 
 // typeDef checks a type definition (Explainer, "Type Definitions").
@@ -95,8 +96,8 @@ func (s *scope) defType(t *binary.DefValType) (*defType, error) {
 	switch {
 	case d.size >= maxValueSize:
 		return nil, fmt.Errorf("a value of this type takes %d bytes or more", maxValueSize)
-	case d.depth > maxDepth:
-		return nil, fmt.Errorf("types are nested more than %d deep", maxDepth)
+	case d.depth > maxValueDepth:
+		return nil, fmt.Errorf("types are nested more than %d deep", maxValueDepth)
 	case d.nodes > maxValueNodes:
 		return nil, fmt.Errorf("written out, the type has more than %d parts", maxValueNodes)
 	}

@@ -102,7 +102,7 @@ func factsOf(t *defType) facts {
 	case binary.DefResult:
 		return variantFacts(t.elem, t.err)
 	case binary.DefFlags:
-		size := discriminantSize(1 << min(len(t.labels), 17))
+		size := discriminantSize(1 << min(len(t.labels), 17)) // numbers all sets
 		return scalar(size, i32Type)
 	case binary.DefFixedList:
 		return fixedListFacts(t.elem.facts(), t.length)

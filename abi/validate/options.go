@@ -3,6 +3,7 @@ package validate
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/extproc/extproc/abi/binary"
 	"github.com/extproc/extproc/abi/core"
@@ -55,7 +56,7 @@ func (s *scope) options(list []binary.CanonOpt, use optionUse) (options, error) 
 		kind := opt.Kind
 		if kind <= binary.OptLatin1UTF16 {
 			kind = binary.OptUTF8 // at most one encoding, whichever
-		} else if !containsKind(allowed[use], kind) {
+		} else if !slices.Contains(allowed[use], kind) {
 			return o, fmt.Errorf("the option %s is not allowed here", optionNames[kind])
 		}
 		if seen[kind] {
@@ -75,15 +76,6 @@ func (s *scope) options(list []binary.CanonOpt, use optionUse) (options, error) 
 		return o, errors.New("the options async and post-return exclude each other")
 	}
 	return o, nil
-}
-
-func containsKind(list []binary.CanonOptKind, k binary.CanonOptKind) bool {
-	for _, x := range list {
-		if x == k {
-			return true
-		}
-	}
-	return false
 }
 
 func (s *scope) option(o *options, opt binary.CanonOpt) error {
@@ -159,22 +151,4 @@ func hasPointers(values []field) bool {
 		}
 	}
 	return false
-}
-
-var canonNames = map[binary.CanonKind]string{
-	binary.CanonLift: "lift", binary.CanonLower: "lower",
-	binary.CanonResourceNew: "resource.new", binary.CanonResourceDrop: "resource.drop",
-	binary.CanonResourceRep: "resource.rep", binary.CanonTaskReturn: "task.return",
-	binary.CanonContextGet: "context.get", binary.CanonContextSet: "context.set",
-	binary.CanonStreamNew: "stream.new", binary.CanonStreamRead: "stream.read",
-	binary.CanonStreamWrite: "stream.write", binary.CanonFutureNew: "future.new",
-	binary.CanonFutureRead: "future.read", binary.CanonFutureWrite: "future.write",
-}
-
-// canonName names a definition for people; of rare ones by opcode.
-func canonName(k binary.CanonKind) string {
-	if s, ok := canonNames[k]; ok {
-		return s
-	}
-	return fmt.Sprintf("built-in 0x%02x", uint8(k))
 }

@@ -30,7 +30,7 @@ type scope struct {
 	coreTags      []core.ExternType
 	coreTypes     []coreType
 	modules       []*moduleType
-	coreInstances []*coreInstance
+	coreInstances []*moduleType // of which the exports count
 
 	funcs      []*funcType
 	values     []valueEntry

@@ -163,7 +163,7 @@ func (s *scope) place(d binary.Def) func() string {
 		if d.Kind == binary.CanonLift {
 			return indexed("canon lift, func", len(s.funcs))
 		}
-		return indexed("canon "+canonName(d.Kind)+", core func", len(s.coreFuncs))
+		return indexed("canon "+d.Kind.String()+", core func", len(s.coreFuncs))
 	case binary.Start:
 		return func() string { return "start" }
 	case binary.Import:

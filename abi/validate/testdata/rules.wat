@@ -374,3 +374,21 @@
 ;;; place of an error in nested definitions
 ;; error: component 0 > component 0 > type 1 > type 0 > field "x": type index 9 is out of bounds
 (component (component (component (type u8) (type (instance (type (record (field "x" 9))))))))
+
+;;; types for people
+(component
+  (import "x:y/z@1.0.0" (instance $i
+    (export "fields" (type $fields (sub resource)))
+    (type $e (variant (case "syntax") (case "other" (option string))))
+    (export "set-error" (type $set-error (eq $e)))
+    (type $p (record (field "x" u32) (field "y" (tuple u8 f64))))
+    (export "point" (type $point (eq $p)))
+    (type $m (flags "r" "w"))
+    (export "modes" (type (eq $m)))
+    (export "[constructor]fields" (func (result (own $fields))))
+    (export "[method]fields.set" (func (param "self" (borrow $fields)) (param "all" (map string (list char)))
+      (result (result (error $set-error)))))
+    (export "watch" (func async (param "p" $point) (result (result (stream u8) (error (future))))))
+    (export "get" (func (param "e" $set-error) (result (list u8 4))))))
+  (alias export $i "get" (func $get))
+  (export "get" (func $get)))
