@@ -11,6 +11,7 @@ type Signature struct {
 	flat    []CoreType // core parameters, without the pointer to the result
 	spill   *layout    // the parameters as a tuple in memory, nil when they are flat
 	ret     bool       // the result is in memory
+	results int        // 0 or 1
 	scalars bool       // every parameter is a scalar: no memory, no handle
 	needs   struct{ params, result bool }
 }
@@ -43,7 +44,7 @@ func Compile(f *Func) (*Signature, error) {
 	if err != nil {
 		return nil, fmt.Errorf("result: %w", err)
 	}
-	s.result, s.needs.result = l, l.memory
+	s.result, s.results, s.needs.result = l, 1, l.memory
 	s.ret = l.spills || len(l.flat) > MaxFlatResults
 	return s, nil
 }
@@ -72,16 +73,11 @@ func (s *Signature) flatResult() []CoreType {
 	return s.result.flat
 }
 
-// NumParams is the number of component-level parameters, NumResults 0 or 1.
+// NumParams is the number of component-level parameters.
 func (s *Signature) NumParams() int { return len(s.params) }
 
 // NumResults is the number of component-level results, 0 or 1.
-func (s *Signature) NumResults() int {
-	if s.result == nil {
-		return 0
-	}
-	return 1
-}
+func (s *Signature) NumResults() int { return s.results }
 
 // LiftNeeds says which canonical options canon lift of this type requires.
 func (s *Signature) LiftNeeds() (memory, realloc bool) {
@@ -103,12 +99,7 @@ func (s *Signature) LowerParams(cx *Call, args []Value, flat []uint64) (n int, e
 		return 0, misfit("%d arguments and room for %d core values, expected %d and %d", len(args), len(flat), len(s.params), n)
 	}
 	if s.scalars {
-		for i := range s.params {
-			if flat[i], err = s.params[i].lowerScalar(&args[i]); err != nil {
-				return 0, in(s.params[i].name, err)
-			}
-		}
-		return n, nil
+		return n, s.lowerScalars(args, flat)
 	}
 	cx.open()
 	if s.spill != nil {
@@ -128,6 +119,15 @@ func (s *Signature) LowerParams(cx *Call, args []Value, flat []uint64) (n int, e
 	return n, nil
 }
 
+func (s *Signature) lowerScalars(args []Value, flat []uint64) (err error) {
+	for i := range s.params {
+		if flat[i], err = s.params[i].lowerScalar(&args[i]); err != nil {
+			return in(s.params[i].name, err)
+		}
+	}
+	return nil
+}
+
 func (s *Signature) storeParams(cx *Call, args []Value, p uint64) error {
 	for i := range s.params {
 		f := &s.params[i]
@@ -142,13 +142,10 @@ func (s *Signature) storeParams(cx *Call, args []Value, p uint64) error {
 // holds the core results of LiftCore. It traps when the guest still has a borrow
 // handle that the call gave it.
 func (s *Signature) LiftResults(cx *Call, flat []uint64, results []Value) error {
-	if err := s.fitsResults(results); err != nil {
-		return err
+	if len(results) != s.results || len(flat) < s.results {
+		return misfit("%d core values for %d results, expected %d", len(flat), len(results), s.results)
 	}
 	if s.result != nil {
-		if len(flat) == 0 {
-			return misfit("no core result, expected 1")
-		}
 		if err := s.liftResult(cx, flat, &results[0]); err != nil {
 			return in("result", err)
 		}
@@ -219,8 +216,11 @@ func (s *Signature) loadParams(cx *Call, p uint64, args []Value) error {
 // flat[0], or in memory where the pointer that follows the core parameters in
 // flat says. Flat is the slice LiftParams read.
 func (s *Signature) LowerResults(cx *Call, results []Value, flat []uint64) error {
-	if err := s.fitsResults(results); err != nil || s.result == nil {
-		return err
+	if len(results) != s.results {
+		return misfit("%d results, expected %d", len(results), s.results)
+	}
+	if s.result == nil {
+		return nil
 	}
 	if err := s.lowerResult(cx, &results[0], flat); err != nil {
 		return in("result", err)
@@ -246,11 +246,4 @@ func (s *Signature) lowerResult(cx *Call, v *Value, flat []uint64) (err error) {
 		return err
 	}
 	return l.store(cx, v, p)
-}
-
-func (s *Signature) fitsResults(results []Value) error {
-	if len(results) != s.NumResults() {
-		return misfit("%d results, expected %d", len(results), s.NumResults())
-	}
-	return nil
 }
