@@ -1,6 +1,7 @@
 package validate
 
 import (
+	"strconv"
 	"strings"
 
 	"github.com/extproc/extproc/abi/binary"
@@ -112,6 +113,11 @@ func (w *text) def(d *defType) {
 		return
 	case binary.DefRecord, binary.DefVariant:
 		w.fields(d)
+		return
+	case binary.DefFixedList: // list<u8, 4>
+		w.WriteString("<")
+		w.valType(d.elem)
+		w.WriteString(", " + strconv.FormatUint(uint64(d.length), 10) + ">")
 		return
 	case binary.DefTuple:
 		for _, f := range d.fields {
