@@ -109,6 +109,7 @@ type hostType struct {
 	id             int
 	instance, name string
 	resource       *canon.Resource
+	drop           row // what runs while the host drops one, for messages
 }
 
 // slot is a core function the host module offers: a lowered function or a

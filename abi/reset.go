@@ -178,7 +178,7 @@ func (in *Instance) dropHandles() {
 // dropHost tells the host that a guest dropped its resource.
 func (in *Instance) dropHost(t *hostType, obj any) {
 	if drop := in.linked.drops[t.id]; drop != nil {
-		in.active = &row{label: "drop of " + t.name}
+		in.active = &t.drop
 		drop(in.data, obj)
 		in.active = nil
 	}

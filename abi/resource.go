@@ -38,7 +38,7 @@ func (f *flattener) defineResource(s *scope, t *binary.ResourceType) (*canon.Res
 
 // hostType makes a resource type that the host is to define.
 func (f *flattener) hostType(instance, name string) *canon.Resource {
-	t := &hostType{id: len(f.types), instance: instance, name: name}
+	t := &hostType{id: len(f.types), instance: instance, name: name, drop: row{label: "drop of " + name}}
 	t.resource = &canon.Resource{Name: name}
 	f.types = append(f.types, t)
 	f.resources[t.resource] = &resourceDef{dtor: -1, host: t}
