@@ -3,13 +3,19 @@ package main
 import (
 	"context"
 
+	"github.com/extproc/extproc/abi"
 	"github.com/extproc/extproc/plugin"
+	"github.com/extproc/extproc/plugin/wasihttp"
 )
 
 // guests lists the kinds of guest that this program runs, in the order in which
 // they are asked whether a file is theirs, and a function that frees them.
-func guests(_ context.Context, _ guestOptions) ([]plugin.ABI, func(context.Context) error, error) {
-	return nil, func(context.Context) error { return nil }, nil
+func guests(ctx context.Context, o guestOptions) ([]plugin.ABI, func(context.Context) error, error) {
+	engine, err := abi.NewEngine(ctx, abi.Config{CacheDir: o.cache})
+	if err != nil {
+		return nil, nil, err
+	}
+	return []plugin.ABI{wasihttp.New(engine)}, engine.Close, nil
 }
 
 // guestOptions are what the flags say about running guests.

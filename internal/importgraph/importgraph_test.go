@@ -42,7 +42,7 @@ internal/checkout    ->                                              : a leaf
 internal/envoyrun    -> internal/checkout                            : starts programs of the checkout
 internal/envoytest   -> internal/envoyrun                            : the same for tests
 internal/extprocrun  ->                                              : starts extproc itself
-internal/upstream    ->                                              : a service like any other
+internal/upstream    -> internal/upstream                            : a service like any other
 internal/importgraph -> internal/checkout                            : this test
 internal/demo        -> envoy, plugin, internal/...                  : a program beside cmd, made of the same parts
 internal/guests      -> internal/checkout                            : rebuilds the examples
