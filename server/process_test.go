@@ -1,0 +1,424 @@
+package server
+
+import (
+	"context"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	modev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
+	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/extproc/extproc/plugin"
+)
+
+const fds = "FULL_DUPLEX_STREAMED"
+
+// TestProcess plays conversations: "> message" is sent, "< answer" is what must
+// come before the next message is taken. The first line names the guest.
+func TestProcess(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		mode [2]bodyMode
+		open bool // FAIL_OPEN
+		talk string
+		code codes.Code
+	}{
+		{name: "pass", talk: `
+			> qh x-do: pass, a: 1 eos
+			< qh
+			> rh :status: 200 eos
+			< rh`},
+		{name: "unknown messages are ignored", talk: `
+			> unknown
+			> qh x-do: pass
+			< qh
+			> unknown
+			> rh :status: 200
+			< rh`},
+		{name: "headers answer asks for the body", talk: `
+			> qh x-do: stream-request
+			< qh override ` + fds + `/NONE trailers SEND/DEFAULT
+			> qb abc
+			< qb stream ABC
+			> qb eos
+			< qb stream  eos
+			> rh :status: 200 eos
+			< rh`},
+		{name: "an end with the last piece", mode: [2]bodyMode{duplex, duplex}, talk: `
+			> qh x-do: stream-request
+			< qh
+			> qb abc eos
+			< qb stream ABC eos
+			> qb more eos
+			> rh :status: 200 eos
+			< rh`},
+		{name: "trailers end a body", mode: [2]bodyMode{duplex, duplex}, talk: `
+			> qh x-do: stream-request
+			< qh
+			> qb abc
+			< qb stream ABC
+			> qt t: 1
+			< qt =x-more: 1
+			> rh :status: 200
+			< rh
+			> rb abc
+			< rb stream abc
+			> rt t: 1
+			< rt`},
+		{name: "echo in full duplex", mode: [2]bodyMode{duplex, duplex}, talk: `
+			> qh x-do: pass
+			< qh
+			> qb abc
+			< qb stream abc
+			> qb eos
+			< qb stream  eos
+			> rh :status: 200
+			< rh
+			> rb abc eos
+			< rb stream abc eos`},
+		{name: "an override of its own", talk: `
+			> qh x-do: read-request
+			< - override ` + fds + `/NONE trailers SEND/DEFAULT
+			> qb ab
+			> qb c eos
+			< qh =x-length: iii
+			< qb stream ABC eos
+			> rh :status: 200
+			< rh`},
+		{name: "held response headers, then learned", talk: `
+			> qh x-do: read-response
+			< qh
+			> rh :status: 200, content-length: 3
+			< rh override NONE/BUFFERED trailers DEFAULT/SEND
+			> rb abc eos
+			< rb =:status: 202 =x-read: 1 =content-length: 4 body ABC!
+			---
+			> qh x-do: read-response
+			< qh override NONE/` + fds + ` trailers DEFAULT/SEND
+			> rh :status: 200, content-length: 3
+			> rb abc
+			> rb eos
+			< rh -content-length =:status: 202 =x-read: 1
+			< rb stream ABC! eos`},
+		{name: "held headers without a body", talk: `
+			> qh x-do: read-response
+			< qh
+			> rh :status: 200
+			< rh override NONE/BUFFERED trailers DEFAULT/SEND
+			> rt t: 1
+			< immediate 503`},
+		{name: "a response that upgrades is not held", talk: `
+			> qh x-do: read-response
+			< qh
+			> rh :status: 101
+			< immediate 503`},
+		{name: "new bodies need no body", talk: `
+			> qh x-do: new-bodies, content-length: 3
+			< qh replace -content-length body from the guest
+			> rh :status: 200
+			< rh replace body from the guest too`},
+		{name: "no bodies", talk: `
+			> qh x-do: no-bodies
+			< qh replace clear
+			> rh :status: 200 eos
+			< rh`},
+		{name: "a body for HEAD is dropped", talk: `
+			> qh x-do: new-bodies, :method: HEAD eos
+			< qh replace body from the guest
+			> rh :status: 200, content-length: 5 eos
+			< rh`},
+		{name: "trailers after an early end want an answer", mode: [2]bodyMode{duplex, none}, talk: `
+			> qh x-do: cut-request
+			< qh
+			> qb abc
+			< qb stream a eos
+			> qb def
+			> qt t: 1
+			< qt -t
+			> rh :status: 200
+			< rh`},
+		{name: "local", talk: `
+			> qh x-do: local eos
+			< immediate 403 =content-type: text/x =set-cookie: a=1 +set-cookie: b=2 body forbidden`},
+		{name: "local with the body asked for", talk: `
+			> qh x-do: local-late
+			< - override ` + fds + `/NONE trailers SEND/DEFAULT
+			> qb abc
+			> qb eos
+			< immediate 403 body abc`},
+		{name: "local on HEAD", talk: `
+			> qh x-do: local, :method: HEAD eos
+			< immediate 403 =content-type: text/x =set-cookie: a=1 +set-cookie: b=2`},
+		{name: "STREAMED passes", mode: [2]bodyMode{streamed, streamed}, talk: `
+			> qh x-do: pass
+			< qh
+			> qb abc
+			< qb
+			> qb eos
+			< qb
+			> rh :status: 200
+			< rh
+			> rb x
+			< rb
+			> rt a: b
+			< rt`},
+		{name: "STREAMED is transformed", mode: [2]bodyMode{streamed, streamed}, talk: `
+			> qh x-do: stream-request, content-length: 6
+			< qh -content-length
+			> qb abc
+			< qb body ABC
+			> qb def eos
+			< qb body DEF
+			> rh :status: 200
+			< rh`},
+		{name: "STREAMED cannot change headers after the body", mode: [2]bodyMode{streamed, streamed}, talk: `
+			> qh x-do: read-request
+			< immediate 503`},
+		{name: "BUFFERED changes headers after the body", mode: [2]bodyMode{buffered, buffered}, talk: `
+			> qh x-do: read-request, content-length: 3
+			< qh
+			> qb abc eos
+			< qb =x-length: iii =content-length: 3 body ABC
+			> rh :status: 200
+			< rh
+			> rb abc eos
+			< rb`},
+		{name: "BUFFERED is transformed", mode: [2]bodyMode{buffered, none}, talk: `
+			> qh x-do: stream-request
+			< qh
+			> qb abc
+			< qb body ABC
+			> qt t: 1
+			< qt`},
+		{name: "a body in no mode at all", talk: `
+			> qh x-do: pass
+			< qh
+			> qb abc
+			< qb`},
+		{name: "a stream that begins with a response", talk: `
+			> rh :status: 404
+			< rh`},
+		{name: "a stream that begins with a body", mode: [2]bodyMode{buffered, duplex}, talk: `
+			> qb abc eos
+			< qb
+			> rh :status: 200
+			< rh
+			> rb abc eos
+			< rb stream abc eos`},
+		{name: "headers twice", code: codes.InvalidArgument, talk: `
+			> qh x-do: pass
+			< qh
+			> qh x-do: pass`},
+		{name: "trailers twice", code: codes.InvalidArgument, talk: `
+			> qh x-do: pass
+			< qh
+			> qt a: b
+			< qt
+			> qt a: b`},
+		{name: "an early response", mode: [2]bodyMode{duplex, duplex}, talk: `
+			> qh x-do: stream-both
+			< qh
+			> qb a
+			< qb stream a
+			> rh :status: 200
+			< rh
+			> rb x
+			< rb stream x
+			> qb b eos
+			< qb stream b eos
+			> rb y eos
+			< rb stream y eos`},
+		{name: "trap", talk: `
+			> qh x-do: trap
+			< immediate 503`},
+		{name: "trap, open", open: true, mode: [2]bodyMode{none, duplex}, talk: `
+			> qh x-do: trap
+			< qh
+			> rh :status: 200
+			< rh
+			> rb abc eos
+			< rb stream abc eos`},
+		{name: "trap in a body cuts it", mode: [2]bodyMode{duplex, duplex}, talk: `
+			> qh x-do: trap-in-body eos
+			< qh
+			> rh :status: 200
+			< rh
+			> rb abc
+			< rb stream abc
+			< immediate 503`},
+		{name: "trap after all is said", mode: [2]bodyMode{duplex, duplex}, talk: `
+			> qh x-do: trap-after-all eos
+			< qh
+			> rh :status: 200
+			< rh
+			> rb abc eos
+			< rb stream abc eos`},
+		{name: "too many fields, open", open: true, talk: `
+			> qh x-do: too-many
+			< qh
+			> rh :status: 200
+			< rh`},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			strategy := plugin.FailClose
+			if tc.open {
+				strategy = plugin.FailOpen
+			}
+			s, _ := service(t, strategy)
+			for part := range strings.SplitSeq(tc.talk, "---") {
+				play(t, s, tc.mode, part, tc.code)
+			}
+		})
+	}
+}
+
+func play(t *testing.T, s *Service, mode [2]bodyMode, script string, code codes.Code) {
+	t.Helper()
+	var msgs []*extprocv3.ProcessingRequest
+	var lines, got []string
+	for line := range strings.Lines(script) {
+		line = strings.TrimSpace(line)
+		if line == "" {
+			continue
+		}
+		lines = append(lines, line)
+		if sent, ok := strings.CutPrefix(line, "> "); ok {
+			msgs = append(msgs, msg(sent))
+		}
+	}
+	for _, m := range msgs {
+		if m.Request != nil {
+			m.ProtocolConfig = &extprocv3.ProtocolConfiguration{RequestBodyMode: mode[0], ResponseBodyMode: mode[1]}
+			break
+		}
+	}
+	answers, err := talk(t, s, msgs...)
+	n := 0
+	for _, line := range lines {
+		if !strings.HasPrefix(line, "> ") {
+			continue
+		}
+		got = append(got, line)
+		if n < len(answers) {
+			for _, a := range answers[n] {
+				got = append(got, strings.TrimSpace("< "+show(a)))
+			}
+		}
+		n++
+	}
+	if g, w := strings.Join(got, "\n"), strings.Join(lines, "\n"); g != w {
+		t.Errorf("got\n%s\nexpected\n%s", g, w)
+	}
+	if status.Code(err) != code {
+		t.Errorf("the stream ended with %v, expected %v", err, code)
+	}
+}
+
+// TestProcessPieces: a large chunk goes out in pieces of the recommended size.
+func TestProcessPieces(t *testing.T) {
+	s, _ := service(t, plugin.FailClose)
+	first := msg("qh x-do: pass")
+	first.ProtocolConfig = &extprocv3.ProtocolConfiguration{RequestBodyMode: duplex}
+	answers, err := talk(t, s, first, msg("qb "+strings.Repeat("x", 3*maxPiece+1)+" eos"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(answers[1]); n != 4 {
+		t.Fatalf("%d pieces, expected 4", n)
+	}
+	for i, a := range answers[1] {
+		piece := a.GetRequestBody().GetResponse().GetBodyMutation().GetStreamedResponse()
+		if len(piece.GetBody()) > maxPiece || piece.GetEndOfStream() != (i == 3) {
+			t.Errorf("piece %d: %d bytes, end %v", i, len(piece.GetBody()), piece.GetEndOfStream())
+		}
+	}
+}
+
+// TestProcessHoard: a guest that takes nothing fails its exchange at the limit.
+func TestProcessHoard(t *testing.T) {
+	s, _ := service(t, plugin.FailClose)
+	s.limits = limits{Queued: 10, Buffered: 100}
+	body := msg("qb " + strings.Repeat("x", 60))
+	answers, err := talk(t, s, msg("qh x-do: hoard"), body, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := answers[len(answers)-1]
+	if len(last) != 1 || show(last[0]) != "immediate 503" {
+		t.Errorf("got %v", last)
+	}
+}
+
+// TestProcessObserved: of an exchange that is only shown nothing is answered.
+func TestProcessObserved(t *testing.T) {
+	s, _ := service(t, plugin.FailClose)
+	first := msg("qh x-do: headers eos")
+	first.ObservabilityMode = true
+	answers, err := talk(t, s, first, msg("rh :status: 200 eos"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range answers {
+		if len(a) > 0 {
+			t.Errorf("answered %v", a)
+		}
+	}
+}
+
+// TestProcessCut: a stream that breaks off at any point ends its guest. The
+// conversation is cut before each message, by a cancelled context and by refused
+// answers.
+func TestProcessCut(t *testing.T) {
+	before := runtime.NumGoroutine()
+	s, _ := service(t, plugin.FailClose)
+	lines := []string{"qb abc", "qb eos", "rh :status: 200", "rb abc", "rt t: 1"}
+	for name := range scripts {
+		for n := 0; n <= len(lines); n++ {
+			for _, broken := range []bool{false, true} {
+				ctx, cancel := context.WithCancel(t.Context())
+				w := newWire(ctx)
+				ended := make(chan error, 1)
+				go func() { ended <- s.Process(w) }()
+				first := msg("qh x-do: " + name)
+				first.ProtocolConfig = &extprocv3.ProtocolConfiguration{RequestBodyMode: modev3.ProcessingMode_FULL_DUPLEX_STREAMED, ResponseBodyMode: modev3.ProcessingMode_FULL_DUPLEX_STREAMED}
+				over := false
+				for i := 0; i <= n && !over; i++ {
+					m := first
+					if i > 0 {
+						m = msg(lines[i-1])
+					}
+					over = !deliver(w, m, broken && i == n, ended)
+				}
+				cancel()
+				if !over {
+					<-ended
+				}
+			}
+		}
+	}
+	for end := time.Now().Add(5 * time.Second); runtime.NumGoroutine() > before+1; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d goroutines, %d before", runtime.NumGoroutine(), before)
+		}
+	}
+}
+
+// deliver hands over a message when the service waits for one; false if it ended.
+func deliver(w *wire, m *extprocv3.ProcessingRequest, broken bool, ended chan error) bool {
+	select {
+	case <-w.ready:
+	case <-ended:
+		return false
+	}
+	w.broken = broken
+	select {
+	case w.in <- m:
+		return true
+	case <-ended:
+		return false
+	}
+}

@@ -1,0 +1,191 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/extproc/extproc/plugin"
+)
+
+// wire is a stream whose other end is the test.
+type wire struct {
+	ctx    context.Context
+	ready  chan struct{} // the service waits for a message
+	in     chan *extprocv3.ProcessingRequest
+	sent   []*extprocv3.ProcessingResponse
+	broken bool // answers are refused
+}
+
+func newWire(ctx context.Context) *wire {
+	return &wire{ctx: ctx, ready: make(chan struct{}, 1), in: make(chan *extprocv3.ProcessingRequest)}
+}
+
+func (w *wire) Recv() (*extprocv3.ProcessingRequest, error) {
+	w.ready <- struct{}{}
+	select {
+	case req, ok := <-w.in:
+		if !ok {
+			return nil, io.EOF
+		}
+		return req, nil
+	case <-w.ctx.Done():
+		return nil, w.ctx.Err()
+	}
+}
+
+func (w *wire) Send(resp *extprocv3.ProcessingResponse) error {
+	if w.broken {
+		return io.EOF
+	}
+	w.sent = append(w.sent, resp)
+	return nil
+}
+
+func (w *wire) Context() context.Context     { return w.ctx }
+func (w *wire) SetHeader(metadata.MD) error  { return nil }
+func (w *wire) SendHeader(metadata.MD) error { return nil }
+func (w *wire) SetTrailer(metadata.MD)       {}
+func (w *wire) SendMsg(any) error            { return nil }
+func (w *wire) RecvMsg(any) error            { return nil }
+
+// talk sends messages one by one, each when the service waits for it, and closes.
+// It returns what was answered after each, and how the stream ended.
+func talk(t testing.TB, s *Service, msgs ...*extprocv3.ProcessingRequest) ([][]*extprocv3.ProcessingResponse, error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	w := newWire(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- s.Process(w) }()
+	var answers [][]*extprocv3.ProcessingResponse
+	seen := 0
+	note := func() {
+		answers = append(answers, w.sent[seen:len(w.sent):len(w.sent)])
+		seen = len(w.sent)
+	}
+	for i := 0; ; i++ {
+		select {
+		case <-w.ready:
+		case err := <-ended:
+			note()
+			return answers[1:], err
+		}
+		note()
+		if i == len(msgs) {
+			close(w.in)
+			err := <-ended
+			return answers[1:], err
+		}
+		w.in <- msgs[i]
+	}
+}
+
+// msg writes a message as "qh", "qb text", "qt name: value", and for the response
+// "rh", "rb", "rt"; "eos" at the end of a line is the end of the stream. The
+// fields of headers are separated by ", ".
+func msg(line string) *extprocv3.ProcessingRequest {
+	kind, rest, _ := strings.Cut(line, " ")
+	rest, eos := strings.CutSuffix(rest, "eos")
+	rest = strings.TrimSpace(rest)
+	fields := &corev3.HeaderMap{}
+	if rest != "" {
+		for _, f := range strings.Split(rest, ", ") {
+			name, value, _ := strings.Cut(f, ": ")
+			fields.Headers = append(fields.Headers, &corev3.HeaderValue{Key: name, RawValue: []byte(value)})
+		}
+	}
+	headers := &extprocv3.HttpHeaders{Headers: fields, EndOfStream: eos}
+	body := &extprocv3.HttpBody{Body: []byte(rest), EndOfStream: eos}
+	trailers := &extprocv3.HttpTrailers{Trailers: fields}
+	req := &extprocv3.ProcessingRequest{}
+	switch kind {
+	case "qh":
+		req.Request = &extprocv3.ProcessingRequest_RequestHeaders{RequestHeaders: headers}
+	case "qb":
+		req.Request = &extprocv3.ProcessingRequest_RequestBody{RequestBody: body}
+	case "qt":
+		req.Request = &extprocv3.ProcessingRequest_RequestTrailers{RequestTrailers: trailers}
+	case "rh":
+		req.Request = &extprocv3.ProcessingRequest_ResponseHeaders{ResponseHeaders: headers}
+	case "rb":
+		req.Request = &extprocv3.ProcessingRequest_ResponseBody{ResponseBody: body}
+	case "rt":
+		req.Request = &extprocv3.ProcessingRequest_ResponseTrailers{ResponseTrailers: trailers}
+	case "unknown":
+	default:
+		panic(line)
+	}
+	return req
+}
+
+// show writes an answer in one line.
+func show(resp *extprocv3.ProcessingResponse) string {
+	var b strings.Builder
+	common := func(c *extprocv3.CommonResponse) {
+		if c.GetStatus() == extprocv3.CommonResponse_CONTINUE_AND_REPLACE {
+			b.WriteString(" replace")
+		}
+		for _, op := range text(c.GetHeaderMutation()) {
+			b.WriteString(" " + op)
+		}
+		switch m := c.GetBodyMutation().GetMutation().(type) {
+		case *extprocv3.BodyMutation_Body:
+			fmt.Fprintf(&b, " body %s", m.Body)
+		case *extprocv3.BodyMutation_ClearBody:
+			b.WriteString(" clear")
+		case *extprocv3.BodyMutation_StreamedResponse:
+			fmt.Fprintf(&b, " stream %s", m.StreamedResponse.Body)
+			if m.StreamedResponse.EndOfStream {
+				b.WriteString(" eos")
+			}
+		}
+	}
+	switch r := resp.Response.(type) {
+	case nil:
+		b.WriteString("-")
+	case *extprocv3.ProcessingResponse_RequestHeaders:
+		b.WriteString("qh")
+		common(r.RequestHeaders.GetResponse())
+	case *extprocv3.ProcessingResponse_RequestBody:
+		b.WriteString("qb")
+		common(r.RequestBody.GetResponse())
+	case *extprocv3.ProcessingResponse_RequestTrailers:
+		b.WriteString("qt")
+		common(&extprocv3.CommonResponse{HeaderMutation: r.RequestTrailers.GetHeaderMutation()})
+	case *extprocv3.ProcessingResponse_ResponseHeaders:
+		b.WriteString("rh")
+		common(r.ResponseHeaders.GetResponse())
+	case *extprocv3.ProcessingResponse_ResponseBody:
+		b.WriteString("rb")
+		common(r.ResponseBody.GetResponse())
+	case *extprocv3.ProcessingResponse_ResponseTrailers:
+		b.WriteString("rt")
+		common(&extprocv3.CommonResponse{HeaderMutation: r.ResponseTrailers.GetHeaderMutation()})
+	case *extprocv3.ProcessingResponse_ImmediateResponse:
+		fmt.Fprintf(&b, "immediate %d", r.ImmediateResponse.GetStatus().GetCode())
+		common(&extprocv3.CommonResponse{HeaderMutation: r.ImmediateResponse.GetHeaders()})
+		if body := r.ImmediateResponse.GetBody(); len(body) > 0 {
+			fmt.Fprintf(&b, " body %s", body)
+		}
+	}
+	if m := resp.GetModeOverride(); m != nil {
+		fmt.Fprintf(&b, " override %v/%v trailers %v/%v", m.GetRequestBodyMode(), m.GetResponseBodyMode(), m.GetRequestTrailerMode(), m.GetResponseTrailerMode())
+	}
+	return b.String()
+}
+
+// service is a service of one scripted plugin.
+func service(t testing.TB, strategy plugin.FailStrategy) (*Service, *plugin.Plugin) {
+	t.Helper()
+	c, _ := current(t, strategy)
+	set := c.Acquire()
+	defer set.Release()
+	return New(c, Options{}), set.Plugins[0]
+}
