@@ -9,6 +9,7 @@ import (
 // componentTypeDef checks the declarators of a component type.
 func (s *scope) componentTypeDef(decls []binary.Def) (*componentType, error) {
 	inner := newScope(s.v, s, inComponentType)
+	defer inner.close()
 	if err := inner.defs(decls); err != nil {
 		return nil, err
 	}
@@ -26,6 +27,7 @@ func (s *scope) componentType() (*componentType, error) {
 
 func (s *scope) instanceTypeDef(decls []binary.Def) (*instanceType, error) {
 	inner := newScope(s.v, s, inInstanceType)
+	defer inner.close()
 	if err := inner.defs(decls); err != nil {
 		return nil, err
 	}

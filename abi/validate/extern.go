@@ -17,15 +17,6 @@ type namespace struct {
 	named  map[*typ]struct{} // types introduced here, also within instances
 }
 
-func newNamespace() *namespace {
-	return &namespace{
-		seen:   map[string]string{},
-		labels: map[*typ]string{},
-		bound:  map[string]bool{},
-		named:  map[*typ]struct{}{},
-	}
-}
-
 // add checks the name of an import or export and records it.
 func (n *namespace) add(name binary.Name, e entity) error {
 	parsed, err := parseExternName(name.Name)
@@ -35,6 +26,9 @@ func (n *namespace) add(name binary.Name, e entity) error {
 	key := parsed.canonical(name.Name)
 	if prev, ok := n.seen[key]; ok {
 		return fmt.Errorf("the name conflicts with %q", prev)
+	}
+	if n.seen == nil {
+		n.seen, n.labels, n.bound = map[string]string{}, map[*typ]string{}, map[string]bool{}
 	}
 	n.seen[key] = name.Name
 	if err := checkAttributes(name, parsed, e); err != nil {

@@ -2,6 +2,7 @@ package validate_test
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -36,7 +37,7 @@ func repeat(n int, item func(i int) string) []string {
 func name(s string) string { return leb(len(s)) + s }
 
 // TestHostile validates small components whose types multiply. Whether they
-// are refused or accepted, it must not take long.
+// are refused or accepted, it must take neither long nor much memory.
 func TestHostile(t *testing.T) {
 	// 3,000 exported records in an instance type.
 	bigInstance := "\x42" + leb(6000) + strings.Join(repeat(3000, func(i int) string {
@@ -79,11 +80,25 @@ func TestHostile(t *testing.T) {
 			vec(5, repeat(10000, func(int) string { return "\x00\x00\x01\x01m\x00\x11\x00" })...), "too complex"},
 		{"long names in a long path", vec(7, strings.Repeat("\x42\x01\x01", 90)+"\x72\x01"+name(strings.Repeat("a", 90000))+"\x01"),
 			"type index 1 is out of bounds"},
+		{"many components", strings.Repeat("\x04"+name(preamble), 130000), ""},
+		{"wide types", vec(7, repeat(60000, func(i int) string {
+			if i == 0 {
+				return "\x6f\x11" + strings.Repeat("\x7d", 17)
+			}
+			return "\x6f\x01\x00"
+		})...), ""},
 		{"many types", vec(7, repeat(60000, func(int) string { return "\x6f\x01\x7d" })...), ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
 			start := time.Now()
 			err := check([]byte(preamble + tt.wasm))
+			runtime.ReadMemStats(&after)
+			t.Logf("%d bytes: %v, %d MB", len(tt.wasm), time.Since(start), (after.TotalAlloc-before.TotalAlloc)>>20)
+			if mb := (after.TotalAlloc - before.TotalAlloc) >> 20; mb > 256 {
+				t.Errorf("allocated %d MB", mb)
+			}
 			if took := time.Since(start); took > 3*time.Second {
 				t.Errorf("took %v", took)
 			}

@@ -23,7 +23,7 @@ func (s *scope) instance(d binary.Instance) error {
 // bag makes an instance of definitions. No indices are introduced in it, so
 // its functions cannot be methods: those need a resource named beside them.
 func (s *scope) bag(d binary.Instance) (*instanceType, error) {
-	n := newNamespace()
+	n := &namespace{}
 	for _, x := range d.Bag {
 		e, err := s.entity(x.SortIdx)
 		if err != nil {

@@ -47,8 +47,11 @@ type valueEntry struct {
 }
 
 func newScope(v *validator, parent *scope, kind scopeKind) *scope {
-	return &scope{v: v, parent: parent, kind: kind, imports: newNamespace(), exports: newNamespace()}
+	return &scope{v: v, parent: parent, kind: kind, imports: &namespace{}, exports: &namespace{}}
 }
+
+// close forgets all of a scope but its identity.
+func (s *scope) close() { *s = scope{} }
 
 // lookup indexes an index space.
 func lookup[T any](space []T, i uint32, what string) (T, error) {

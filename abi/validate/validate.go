@@ -77,6 +77,7 @@ func (v *validator) spend(steps int) bool {
 // component checks the definitions of a component in order and infers its type.
 func (v *validator) component(c *binary.Component, parent *scope) (*componentType, error) {
 	s := newScope(v, parent, inComponent)
+	defer s.close()
 	if err := s.defs(c.Defs); err != nil {
 		return nil, err
 	}

@@ -28,6 +28,9 @@ func (n *namespace) register(v *validator, e entity) {
 	switch {
 	case !v.spend(1):
 	case e.typ != nil:
+		if n.named == nil {
+			n.named = map[*typ]struct{}{}
+		}
 		n.named[e.typ] = struct{}{}
 	case e.inst != nil:
 		for _, x := range e.inst.exports.list {
