@@ -15,11 +15,12 @@ var (
 )
 
 const (
-	writeBudget   = 256 << 10 // bytes under way that make a writer wait
-	unsentBudget  = 1 << 20   // the same for a body that isn't being sent yet
-	localMaximum  = 64 << 20  // a local response is collected
-	chunkSize     = 16 << 10  // writes smaller than this are joined
-	firstStage    = 512
+	writeBudget  = 256 << 10 // bytes under way that make a writer wait
+	unsentBudget = 1 << 20   // the same for a body that isn't being sent yet
+	localMaximum = 64 << 20  // a local response is collected
+	chunkSize    = 16 << 10  // writes smaller than this are joined
+	firstStage   = 512
+
 	unknownLength = -1
 )
 
@@ -32,11 +33,13 @@ type incomingBody struct {
 	length int64       // its content-length, or unknownLength
 	err    error       // why it broke off (callouts)
 
-	taken   bool // stream was called
-	streams int  // 1 while the stream's handle is there
-	touched bool // bytes of it were read
-	dropped bool // nobody reads on: what arrives is discarded
-	joined  *outgoingBody
+	stream   inputStream
+	trailers futureTrailers
+	taken    bool // stream was called
+	streams  int  // 1 while the stream's handle is there
+	touched  bool // bytes of it were read
+	dropped  bool // nobody reads on: what arrives is discarded
+	joined   *outgoingBody
 }
 
 // ended reports whether nothing more comes than is there.
@@ -104,17 +107,14 @@ type outgoingBody struct {
 	source   *incomingBody // when joined or pumping
 	moved    bool          // the source has been moved to its end
 
+	stream   outputStream
+	made     bool // the guest has taken the body
 	taken    bool // write was called
 	streams  int  // 1 while the stream's handle is there
 	finished bool
 	trailers *fields // handed to finish, or nil
 	aborted  bool
 	released bool
-}
-
-func (b *outgoingBody) reset(o *outgoing) {
-	*b = outgoingBody{of: o, expected: contentLength(o.fields.list), stage: b.stage[:0]}
-	b.queue = &b.own
 }
 
 // moveTo changes the queue.
@@ -374,7 +374,8 @@ func incomingBodyStream(g *guest, c *abi.Call) error {
 		return nil
 	}
 	b.taken, b.streams = true, 1
-	c.Result = c.Ok(c.Own(&inputStream{body: b}))
+	b.stream.body = b
+	c.Result = c.Ok(c.Own(&b.stream))
 	return nil
 }
 
@@ -384,7 +385,8 @@ func incomingBodyFinish(g *guest, c *abi.Call) error {
 		return errChildren
 	}
 	b.dropped = true
-	c.Result = c.Own(&futureTrailers{body: b})
+	b.trailers.body = b
+	c.Result = c.Own(&b.trailers)
 	return nil
 }
 
@@ -449,13 +451,12 @@ func dropFutureTrailers(g *guest, f *futureTrailers) { g.orphan(f.children) }
 
 func outgoingBodyOf(g *guest, c *abi.Call) error {
 	o := c.Args[0].Obj.(*outgoing)
-	if o.body != nil {
+	if o.body.made {
 		c.Result = c.Err()
 		return nil
 	}
-	o.body = &outgoingBody{}
-	o.body.reset(o)
-	c.Result = c.Ok(c.Own(o.body))
+	o.body.made = true
+	c.Result = c.Ok(c.Own(&o.body))
 	return nil
 }
 
@@ -466,7 +467,8 @@ func outgoingBodyWrite(g *guest, c *abi.Call) error {
 		return nil
 	}
 	b.taken, b.streams = true, 1
-	c.Result = c.Ok(c.Own(&outputStream{body: b}))
+	b.stream.body = b
+	c.Result = c.Ok(c.Own(&b.stream))
 	return nil
 }
 

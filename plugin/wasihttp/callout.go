@@ -69,7 +69,7 @@ func outgoingHandle(g *guest, c *abi.Call) error {
 	if url := g.mod.spec.Callouts[o.authority.string]; o.authority.ok && url != nil {
 		call := g.mod.services.Start(g.lifetime(), &host.Request{
 			Method: o.method, URL: url, Authority: string(raw(o.authority.string)), Path: string(raw(o.path.string)),
-			Headers: o.fields.list, NoBody: o.body == nil, ContentLength: contentLength(o.fields.list),
+			Headers: o.fields.list, NoBody: !o.body.made, ContentLength: contentLength(o.fields.list),
 			ConnectTimeout:      opts.duration(connectTimeout),
 			FirstByteTimeout:    opts.duration(firstByteTimeout),
 			BetweenBytesTimeout: opts.duration(betweenBytesTimeout),
@@ -85,7 +85,7 @@ func outgoingHandle(g *guest, c *abi.Call) error {
 		return nil
 	}
 	o.send(g, &g.ex.Request)
-	c.Result = c.Ok(c.Own(&futureResponse{}))
+	c.Result = c.Ok(c.Own(&g.chain))
 	return nil
 }
 

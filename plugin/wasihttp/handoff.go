@@ -22,9 +22,11 @@ type guest struct {
 	ex   *plugin.Exchange
 	inst *instance // leased from the first step until handle has returned
 
-	in       [2]incoming     // by direction
-	out      [2]outgoingBody // of messages without a body, by direction
+	in       [2]incoming // by direction
 	bound    [2]*outgoingBody
+	made     [2]outgoing // the first messages the guest makes
+	makes    int         // how many it has made
+	chain    futureResponse
 	pumps    []*outgoingBody
 	calls    []*host.Call
 	answered bool       // response-outparam was set
@@ -250,12 +252,13 @@ func (g *guest) conclude(ctx context.Context) error {
 func (g *guest) failure(err error, overran bool) error {
 	response := g.bound[plugin.Response]
 	whole := response != nil && response.released && response.finished
+	if err == nil && whole {
+		return nil
+	}
 	f := &plugin.Failure{Plugin: g.mod.spec.Name, Err: err}
 	var exit *exitError
 	var trap *abi.Trap
 	switch {
-	case err == nil && whole:
-		return nil
 	case err == nil && !g.answered:
 		f.Kind, f.Message = plugin.Unanswered, "returned without setting response-outparam"
 	case err == nil:

@@ -64,13 +64,27 @@ func contentLength(list plugin.Headers) int64 {
 type outgoing struct {
 	direction plugin.Direction
 	fields    *fields
-	body      *outgoingBody // nil until taken
-	status    uint64        // of a response
+	body      outgoingBody
+	status    uint64 // of a response
 
 	// Of a request. The method is "GET" unless set; the others may be absent.
 	method                  string
 	path, scheme, authority option
-	children                int
+}
+
+// make makes a message of fields, which can't be changed any more.
+func (g *guest) make(d plugin.Direction, f *fields) *outgoing {
+	var o *outgoing
+	if g.makes < len(g.made) {
+		o = &g.made[g.makes]
+	} else {
+		o = new(outgoing)
+	}
+	g.makes++
+	f.immutable = true
+	o.direction, o.fields = d, f
+	o.body.of, o.body.queue, o.body.expected = o, &o.body.own, contentLength(f.list)
+	return o
 }
 
 // option is a string that may be absent.
@@ -155,10 +169,8 @@ func (o *outgoing) bodiless(g *guest) bool {
 // send binds o to a message of the exchange: it goes on as soon as it is known
 // what becomes of its body.
 func (o *outgoing) send(g *guest, m *plugin.Message) {
-	b := o.body
-	if b == nil {
-		b = &g.out[o.direction]
-		b.reset(o)
+	b := &o.body
+	if !b.made {
 		b.finished = true
 	}
 	b.msg = m
@@ -169,10 +181,8 @@ func (o *outgoing) send(g *guest, m *plugin.Message) {
 
 // sendTo binds o's body to a callout.
 func (o *outgoing) sendTo(g *guest, call *host.Call) {
-	b := o.body
-	if b == nil {
-		return
+	if o.body.made {
+		o.body.call = call
+		o.body.decide(g)
 	}
-	b.call = call
-	b.decide(g)
 }

@@ -65,6 +65,12 @@ func (m *Module) recycle(g *guest) {
 	case <-g.wake:
 	default:
 	}
+	clear(g.calls)
+	for i := range g.made {
+		if f := g.made[i].fields; f != nil {
+			g.fieldSets.give(f)
+		}
+	}
 	fresh := guest{
 		mod: m, wake: g.wake, wakeAt: never, timer: g.timer, buffer: g.buffer,
 		pumps: g.pumps[:0], calls: g.calls[:0], text: g.text,
@@ -72,7 +78,6 @@ func (m *Module) recycle(g *guest) {
 		stderr: lines{name: g.stderr.name, partial: g.stderr.partial[:0]},
 	}
 	fresh.fieldSets.free, fresh.pollables.free = g.fieldSets.free, g.pollables.free
-	clear(g.calls)
 	*g = fresh
 	m.guests.Put(g)
 }

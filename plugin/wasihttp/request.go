@@ -86,10 +86,10 @@ func incomingConsume(_ *guest, c *abi.Call) error {
 	return nil
 }
 
-func newOutgoingRequest(_ *guest, c *abi.Call) error {
-	f := c.Args[0].Obj.(*fields)
-	f.immutable = true
-	c.Result = c.Own(&outgoing{direction: plugin.Request, fields: f, method: "GET"})
+func newOutgoingRequest(g *guest, c *abi.Call) error {
+	o := g.make(plugin.Request, c.Args[0].Obj.(*fields))
+	o.method = "GET"
+	c.Result = c.Own(o)
 	return nil
 }
 

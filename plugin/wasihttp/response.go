@@ -15,10 +15,10 @@ func incomingResponseStatus(_ *guest, c *abi.Call) error {
 	return nil
 }
 
-func newOutgoingResponse(_ *guest, c *abi.Call) error {
-	f := c.Args[0].Obj.(*fields)
-	f.immutable = true
-	c.Result = c.Own(&outgoing{direction: plugin.Response, fields: f, status: 200})
+func newOutgoingResponse(g *guest, c *abi.Call) error {
+	o := g.make(plugin.Response, c.Args[0].Obj.(*fields))
+	o.status = 200
+	c.Result = c.Own(o)
 	return nil
 }
 
@@ -61,7 +61,8 @@ func responseOutparamSet(g *guest, c *abi.Call) error {
 	}
 	code := guestCode(result.Payload(), c.ParamType(1).Cases[1].Type)
 	g.code = &code
-	failed := &outgoing{direction: plugin.Response, fields: &fields{changed: true}, status: code.status()}
+	failed := g.make(plugin.Response, &fields{changed: true})
+	failed.status = code.status()
 	failed.send(g, &g.ex.Response)
 	return nil
 }
