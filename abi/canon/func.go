@@ -99,7 +99,12 @@ func (s *Signature) LowerParams(cx *Call, args []Value, flat []uint64) (n int, e
 		return 0, misfit("%d arguments and room for %d core values, expected %d and %d", len(args), len(flat), len(s.params), n)
 	}
 	if s.scalars {
-		return n, s.lowerScalars(args, flat)
+		for i := range s.params {
+			if flat[i], err = s.params[i].lowerScalar(&args[i]); err != nil {
+				return 0, in(s.params[i].name, err)
+			}
+		}
+		return n, nil
 	}
 	cx.open()
 	if s.spill != nil {
@@ -119,15 +124,6 @@ func (s *Signature) LowerParams(cx *Call, args []Value, flat []uint64) (n int, e
 	return n, nil
 }
 
-func (s *Signature) lowerScalars(args []Value, flat []uint64) (err error) {
-	for i := range s.params {
-		if flat[i], err = s.params[i].lowerScalar(&args[i]); err != nil {
-			return in(s.params[i].name, err)
-		}
-	}
-	return nil
-}
-
 func (s *Signature) storeParams(cx *Call, args []Value, p uint64) error {
 	for i := range s.params {
 		f := &s.params[i]
@@ -145,8 +141,14 @@ func (s *Signature) LiftResults(cx *Call, flat []uint64, results []Value) error 
 	if len(results) != s.results || len(flat) < s.results {
 		return misfit("%d core values for %d results, expected %d", len(flat), len(results), s.results)
 	}
-	if s.result != nil {
-		if err := s.liftResult(cx, flat, &results[0]); err != nil {
+	if l := s.result; l != nil {
+		var err error
+		if l.scalar {
+			err = l.liftScalar(flat[0], &results[0])
+		} else {
+			err = s.liftResult(cx, flat, &results[0])
+		}
+		if err != nil {
 			return in("result", err)
 		}
 	}
@@ -158,9 +160,6 @@ func (s *Signature) LiftResults(cx *Call, flat []uint64, results []Value) error 
 
 func (s *Signature) liftResult(cx *Call, flat []uint64, v *Value) error {
 	l := s.result
-	if l.scalar {
-		return l.liftScalar(flat[0], v)
-	}
 	cx.open()
 	if !s.ret {
 		return l.lift(cx, flat, v)
