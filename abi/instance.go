@@ -29,7 +29,7 @@ type Instance struct {
 	lifts    []Func          // as plan.lifts
 	memories *memory.Set
 	globals  []api.MutableGlobal // that Reset restores
-	linears  []api.Memory        // as memories.Linears, nil where wazero has none
+	linears  []api.Memory        // as memories.Linears
 
 	calls   callStack
 	arena   arena

@@ -3,9 +3,7 @@ package abi
 import (
 	"context"
 	"fmt"
-	"reflect"
 	"sync"
-	"unsafe"
 
 	"github.com/tetratelabs/wazero/api"
 
@@ -102,22 +100,24 @@ func (in *Instance) bindGlobals() {
 	}
 }
 
-// bindMemories finds wazero's view of the memories, by their addresses.
+// bindMemories finds wazero's view of the memories: they were allocated in the
+// order of the core instances that define them.
 func (in *Instance) bindMemories() {
-	for _, l := range in.memories.Linears() {
-		var found api.Memory
-		for _, mod := range in.mods {
-			mem := mod.Memory()
-			if reflect.ValueOf(mem).IsNil() { // of a module without
-				continue
-			}
-			if b, ok := mem.Read(0, mem.Size()); ok && unsafe.SliceData(b) == unsafe.SliceData(l.Bytes()) {
-				found = mem
-				break
-			}
+	for i, def := range in.linked.component.plan.cores {
+		if def.module.definesMemory() {
+			in.linears = append(in.linears, in.mods[i].Memory())
 		}
-		in.linears = append(in.linears, found)
 	}
+}
+
+// definesMemory reports whether the module has a memory of its own that can hold
+// something.
+func (m *coreModule) definesMemory() bool {
+	if m.ImportedMemories > 0 || len(m.Memories) == 0 {
+		return false
+	}
+	l := m.Memories[0]
+	return !l.HasMax || l.Max > 0
 }
 
 func (in *Instance) restoreGlobals(values []uint64) {
