@@ -61,7 +61,7 @@ func (f *flattener) lift(s *scope, d binary.Canon) error {
 		return err
 	}
 	l.opts, l.postReturn, l.async, l.callback = opts.options, opts.postReturn, opts.async, opts.callback
-	if l.sig, err = canon.Compile(t.fn); err != nil {
+	if l.sig, err = f.signature(t.fn); err != nil {
 		return err
 	}
 	l.enter = entering(nil, s.comp)
@@ -80,7 +80,7 @@ func (f *flattener) lower(s *scope, d binary.Canon) error {
 	if err != nil {
 		return err
 	}
-	sig, err := canon.Compile(fn.typ)
+	sig, err := f.signature(fn.typ)
 	if err != nil {
 		return err
 	}
@@ -88,7 +88,7 @@ func (f *flattener) lower(s *scope, d binary.Canon) error {
 		if opts.async {
 			return errAsync("imports")
 		}
-		f.addSlot(s, newHostLower(fn.host, opts.options, sig))
+		f.addSlot(s, f.hostLower(fn.host, opts.options, sig))
 		return nil
 	}
 	f.crosses = true

@@ -23,6 +23,9 @@ type Component struct {
 	plan       *plan
 	unlinkable error // why it can't be linked, if it can't
 	noReset    string
+	maxDepth   int
+	handles    uint32                  // limit of each handle table
+	tables     uint64                  // limit of each table, in elements
 	compiled   []wazero.CompiledModule // as plan.cores
 	hostCode   wazero.CompiledModule
 	host       api.Module
@@ -52,11 +55,33 @@ func (e *Engine) Compile(ctx context.Context, wasm []byte) (*Component, error) {
 	if unlinkable != nil && unlinkable.async {
 		return nil, unlinkable
 	}
+	if err := c.limit(); err != nil {
+		return nil, err
+	}
 	if err := c.compile(ctx, modules); err != nil {
 		_ = c.Close(ctx)
 		return nil, err
 	}
 	return c, nil
+}
+
+// limit divides what is capped for a component among its parts.
+func (c *Component) limit() error {
+	const fewHandles = 1000
+	cfg, tables, elements := c.engine.cfg, uint64(0), uint64(0)
+	for _, def := range c.plan.cores {
+		for _, t := range def.module.Tables[def.module.ImportedTables:] {
+			tables++
+			elements += t.Limits.Min
+		}
+	}
+	if elements > uint64(cfg.TableLimit) {
+		return fmt.Errorf("its tables start with %d elements, the limit is %d", elements, cfg.TableLimit)
+	}
+	c.tables = uint64(cfg.TableLimit) / max(tables, 1)
+	c.handles = max(cfg.HandleLimit/uint32(max(len(c.plan.comps), 1)), fewHandles)
+	c.maxDepth = depthLimit(c.plan)
+	return nil
 }
 
 // parseModules parses the core modules of a component and those nested in it.
@@ -96,11 +121,6 @@ func (e *Engine) parseModule(wasm []byte, index int) (*coreModule, error) {
 			return nil, fmt.Errorf("core module %d: its memory starts with %d bytes, the limit is %d", index, l.Min*wasmPage, e.cfg.MemoryLimit)
 		}
 	}
-	for _, t := range parsed.Tables {
-		if t.Limits.Min > uint64(e.cfg.TableLimit) {
-			return nil, fmt.Errorf("core module %d: its table starts with %d elements, the limit is %d", index, t.Limits.Min, e.cfg.TableLimit)
-		}
-	}
 	m := &coreModule{Module: parsed, index: index, exports: make(map[string]core.Kind, len(parsed.Exports))}
 	for _, e := range parsed.Exports {
 		m.exports[e.Name] = e.Type.Kind
@@ -122,13 +142,13 @@ func (c *Component) compile(ctx context.Context, modules map[*byte]*coreModule) 
 			c.noReset = fmt.Sprintf("core module %d: %s", def.module.index, reason)
 		}
 		group.Go(func() (err error) {
-			c.compiled[i], err = c.engine.compileCore(ctx, def)
+			c.compiled[i], err = c.compileCore(ctx, def)
 			return err
 		})
 	}
 	for _, m := range modules {
 		if !used[m] {
-			group.Go(func() error { return c.engine.checkCore(ctx, m) })
+			group.Go(func() error { return c.checkCore(ctx, m) })
 		}
 	}
 	if err := group.Wait(); err != nil {
@@ -137,15 +157,15 @@ func (c *Component) compile(ctx context.Context, modules map[*byte]*coreModule) 
 	return c.compileHost(ctx)
 }
 
-func (e *Engine) compileCore(ctx context.Context, def *coreDef) (wazero.CompiledModule, error) {
+func (c *Component) compileCore(ctx context.Context, def *coreDef) (wazero.CompiledModule, error) {
 	code, err := def.module.Rewrite(core.Rewrite{
 		Import:   func(_, _ string, i int) (string, string) { return def.names[i].module, def.names[i].name },
 		Meter:    true,
-		TableMax: uint64(e.cfg.TableLimit),
+		TableMax: c.tables,
 	})
 	if err == nil {
 		var m wazero.CompiledModule
-		if m, err = e.runtime.CompileModule(ctx, code); err == nil {
+		if m, err = c.engine.runtime.CompileModule(ctx, code); err == nil {
 			return m, nil
 		}
 	}
@@ -153,12 +173,12 @@ func (e *Engine) compileCore(ctx context.Context, def *coreDef) (wazero.Compiled
 }
 
 // checkCore compiles a module for the sake of its validation.
-func (e *Engine) checkCore(ctx context.Context, m *coreModule) error {
+func (c *Component) checkCore(ctx context.Context, m *coreModule) error {
 	def := &coreDef{module: m, names: make([]importName, len(m.Imports))}
 	for i := range def.names {
 		def.names[i] = importName{"0", strconv.Itoa(i)}
 	}
-	compiled, err := e.compileCore(ctx, def)
+	compiled, err := c.compileCore(ctx, def)
 	if err != nil {
 		return err
 	}

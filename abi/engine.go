@@ -22,10 +22,11 @@ type Config struct {
 	// IdleMemories is how many freed memories are kept for the next instances;
 	// 0 means 64.
 	IdleMemories int
-	// TableLimit caps each table, in elements; 0 means 1 million.
+	// TableLimit caps the tables of a component's instance together, in elements;
+	// 0 means 1 million.
 	TableLimit uint32
-	// HandleLimit caps the handle table of each component instance; 0 means
-	// 100,000.
+	// HandleLimit caps the handles of a component's instance, which are shared out
+	// among its inner instances; 0 means 100,000.
 	HandleLimit uint32
 	// Interpreter runs guests without compiling them, for tests.
 	Interpreter bool

@@ -15,7 +15,8 @@ import (
 const (
 	maxComponents  = 1000
 	maxCores       = 1000
-	maxDefinitions = 1 << 18
+	maxMemories    = 64
+	maxDefinitions = 1 << 20 // including their parts: arguments, fields, imports
 	maxNesting     = 200
 )
 
@@ -27,6 +28,10 @@ type flattener struct {
 	spent   int
 	depth   int
 
+	memories int // of core instances
+
+	handles map[*canon.Type]bool // whether values of a type hold handles
+	sigs    map[*canon.Func]*canon.Signature
 	funcIDs map[coreRef]int
 	memIDs  map[coreRef]int
 	optIDs  map[options]*options // by themselves, less id
@@ -50,7 +55,7 @@ func flatten(ast *binary.Component, modules map[*byte]*coreModule) (*plan, error
 			resources: map[*canon.Resource]*resourceDef{},
 		},
 		modules: modules, funcIDs: map[coreRef]int{}, memIDs: map[coreRef]int{},
-		optIDs: map[options]*options{},
+		optIDs: map[options]*options{}, handles: map[*canon.Type]bool{}, sigs: map[*canon.Func]*canon.Signature{},
 	}
 	exports, err := f.instantiate(closure{ast: ast}, nil, nil)
 	if err != nil {
@@ -71,12 +76,30 @@ func flatten(ast *binary.Component, modules map[*byte]*coreModule) (*plan, error
 	return f.plan, nil
 }
 
-// spend counts definitions.
-func (f *flattener) spend() error {
-	if f.spent++; f.spent > maxDefinitions {
+// spend counts a definition and its parts.
+func (f *flattener) spend(parts int) error {
+	if f.spent += 1 + parts; f.spent > maxDefinitions {
 		return fmt.Errorf("component unfolds to more than %d definitions", maxDefinitions)
 	}
 	return nil
+}
+
+// parts is the number of parts of a definition that are walked with it.
+func parts(d binary.Def) int {
+	switch d := d.(type) {
+	case binary.CoreInstance:
+		return len(d.Args) + len(d.Bag)
+	case binary.Instance:
+		return len(d.Args) + len(d.Bag)
+	case binary.Type:
+		if d.Val != nil {
+			return len(d.Val.Fields) + len(d.Val.Labels)
+		}
+		if d.Func != nil {
+			return len(d.Func.Params)
+		}
+	}
+	return 0
 }
 
 // instantiate walks the definitions of c with args as its imports; nil args are
@@ -93,7 +116,7 @@ func (f *flattener) instantiate(c closure, args map[string]item, parent *compDef
 	f.comps = append(f.comps, comp)
 	s := &scope{parent: c.scope, comp: comp, args: args, exports: newInstanceDef()}
 	for _, d := range c.ast.Defs {
-		if err := f.spend(); err != nil {
+		if err := f.spend(parts(d)); err != nil {
 			return nil, err
 		}
 		if err := f.define(s, d); err != nil {
@@ -259,12 +282,18 @@ func (f *flattener) coreInstance(s *scope, d binary.CoreInstance) error {
 			return err
 		}
 	}
+	if err := f.spend(len(m.Imports)); err != nil {
+		return err
+	}
+	if m.definesMemory() {
+		f.memories++
+	}
+	if len(f.cores) == maxCores || f.memories > maxMemories {
+		return fmt.Errorf("component unfolds to more than %d core instances or %d memories", maxCores, maxMemories)
+	}
 	def, err := wire(m, args)
 	if err != nil {
 		return err
-	}
-	if len(f.cores) == maxCores {
-		return fmt.Errorf("component unfolds to more than %d core instances", maxCores)
 	}
 	s.coreInsts = append(s.coreInsts, &coreInstance{module: m, id: source(len(f.cores))})
 	f.cores = append(f.cores, def)
@@ -311,6 +340,16 @@ func (c *coreInstance) export(name string, kind core.Kind) (coreRef, error) {
 		return coreRef{source: c.id, name: name}, nil
 	}
 	return coreRef{}, errNoExport
+}
+
+// signature compiles a function type.
+func (f *flattener) signature(t *canon.Func) (*canon.Signature, error) {
+	if sig := f.sigs[t]; sig != nil {
+		return sig, nil
+	}
+	sig, err := canon.Compile(t)
+	f.sigs[t] = sig
+	return sig, err
 }
 
 // funcID is the number of a core function that the runtime will call.

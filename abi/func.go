@@ -160,15 +160,15 @@ type coreFunc struct {
 	busy bool
 }
 
-// maxDepth bounds how deep calls between guests, their reallocs and destructors
-// nest. Each level has a stack of its own.
-const maxDepth = 64
+// depthLimit bounds how deep calls between guests, their reallocs and
+// destructors nest. Each level has a stack of its own, which can reach 100 MB.
+func depthLimit(p *plan) int { return min(16+2*len(p.comps), 64) }
 
 // callCore calls a core function with its parameters in stack, which takes the
 // results.
 func (in *Instance) callCore(id int, stack []uint64) error {
-	if in.depth == maxDepth {
-		return trapf("wasm trap: call stack exhausted: calls between component instances nest deeper than %d", maxDepth)
+	if in.depth == in.linked.component.maxDepth {
+		return trapf("wasm trap: call stack exhausted: calls between component instances nest %d deep", in.depth)
 	}
 	f := &in.funcs[id]
 	fn := f.fn

@@ -109,7 +109,7 @@ func newInstance(l *Linked, data any) *Instance {
 	}
 	in.ctx.in = in
 	for i := range in.comps {
-		in.comps[i] = compState{table: canon.NewTable(l.component.engine.cfg.HandleLimit), mayEnter: true, mayLeave: true}
+		in.comps[i] = compState{table: canon.NewTable(l.component.handles), mayEnter: true, mayLeave: true}
 	}
 	for i, l := range p.lifts {
 		in.lifts[i] = Func{in: in, lift: l}

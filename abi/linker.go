@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/extproc/extproc/abi/binary"
 )
@@ -104,7 +106,7 @@ func (l *Linker) Link(c *Component) (*Linked, error) {
 	linked.image.reason = c.noReset
 	for _, name := range p.imports.names {
 		if it := p.imports.items[name]; it.sort == binary.SortInstance && l.find(name) == nil {
-			return nil, fmt.Errorf("import %s: no such interface is offered", name)
+			return nil, l.missing(name)
 		}
 	}
 	for _, t := range p.types {
@@ -122,6 +124,22 @@ func (l *Linker) Link(c *Component) (*Linked, error) {
 		linked.rows[f.id] = r
 	}
 	return linked, nil
+}
+
+// missing tells that the interface called name is not offered.
+func (l *Linker) missing(name string) error {
+	base, _, _ := strings.Cut(name, "@")
+	var others []string
+	for n := range l.ifaces {
+		if b, _, _ := strings.Cut(n, "@"); b == base {
+			others = append(others, n)
+		}
+	}
+	if len(others) == 0 {
+		return fmt.Errorf("import %s: no such interface is offered", name)
+	}
+	slices.Sort(others)
+	return fmt.Errorf("import %s: this version is not offered, expected %s", name, strings.Join(others, " or "))
 }
 
 func (l *Linker) resource(t *hostType) (Resource, error) {

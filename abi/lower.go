@@ -16,14 +16,13 @@ type hostLower struct {
 	lenient bool
 }
 
-func newHostLower(fn *hostFunc, opts *options, sig *canon.Signature) *hostLower {
+func (f *flattener) hostLower(fn *hostFunc, opts *options, sig *canon.Signature) *hostLower {
 	_, realloc := sig.LowerNeeds()
 	lenient := !realloc
-	known := map[*canon.Type]bool{}
 	for _, p := range fn.typ.Params {
-		lenient = lenient && !holdsHandle(p.Type, known)
+		lenient = lenient && !holdsHandle(p.Type, f.handles)
 	}
-	lenient = lenient && !holdsHandle(fn.typ.Result, known)
+	lenient = lenient && !holdsHandle(fn.typ.Result, f.handles)
 	return &hostLower{fn: fn, opts: opts, sig: sig, typ: lowerType(sig), lenient: lenient}
 }
 

@@ -175,7 +175,7 @@ func (f *flattener) instanceOf(t typeDef, name string) (*instanceDef, error) {
 	}
 	s := &scope{parent: t.scope, exports: newInstanceDef()}
 	for _, d := range t.instance.Decls {
-		if err := f.spend(); err != nil {
+		if err := f.spend(parts(d)); err != nil {
 			return nil, err
 		}
 		if err := f.declare(s, d, name); err != nil {
