@@ -34,6 +34,9 @@ type half struct {
 	over bool
 	// sentEnd is set when the proxy has been told the end of a full-duplex body.
 	sentEnd bool
+	// cut is set when the body was replaced in the answer to the headers: what
+	// still comes of the original gets no answer.
+	cut bool
 	// unseen is set when the guest took its body to be whole before the trailers
 	// were known: they pass.
 	unseen bool
@@ -51,6 +54,7 @@ var errOrder = errors.New("message out of order")
 // take puts a wire message into the exchange.
 func (h *half) take(c content, mode bodyMode) error {
 	switch {
+	case h.cut && c.headers == nil:
 	case c.headers != nil:
 		if h.headers != nothing || h.over {
 			return fmt.Errorf("%v: %w", c.Phase, errOrder)

@@ -33,7 +33,7 @@ func (p *process) respond(h *half) (moved bool, err error) {
 	}
 	var more bool
 	switch {
-	case h.msg.NoBody:
+	case h.msg.NoBody, h.cut:
 	case p.modes.body[h.Direction] == duplex:
 		more, err = p.stream(h)
 	default:
@@ -192,7 +192,7 @@ func (p *process) replaceBody(h *half, common *extprocv3.CommonResponse) bool {
 	}
 	common.Status = extprocv3.CommonResponse_CONTINUE_AND_REPLACE
 	common.BodyMutation = wholeBody(h.whole)
-	h.whole, h.sentEnd = nil, true
+	h.whole, h.cut = nil, true
 	return true
 }
 

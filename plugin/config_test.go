@@ -1,0 +1,176 @@
+package plugin
+
+import (
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+var quietLog = slog.New(slog.DiscardHandler)
+
+func TestConfig(t *testing.T) {
+	t.Setenv("FROM_HOST", "host value")
+	c, err := ParseConfig("/etc/extproc/extproc.yaml", []byte(`
+plugins:
+- pluginName: one
+  url: file:///opt/one.wasm
+  sha256: 0123456789ABCDEF0123456789abcdef0123456789abcdef0123456789abcdef
+  pluginConfig:
+    header: x-a
+    count: 007
+    big: 12345678901234567890
+    list: [1, 2.50, yes, ~, "s"]
+    date: 2020-01-02
+    hex: 0x10
+    deep: {b: 1, a: 2}
+  failStrategy: FAIL_OPEN
+  phase: AUTHZ
+  priority: -5
+  vmConfig:
+    env:
+    - {name: A, value: a}
+    - {name: FROM_HOST, valueFrom: HOST}
+  callouts: {auth: "http://127.0.0.1:9000", "b.example:443": https://b.example}
+  limits: {timeout: 100ms, memory: 64Mi, instances: 3}
+`), quietLog)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := c.Plugins[0]
+	equal(t, s.Name, "one")
+	equal(t, s.URL, "/opt/one.wasm")
+	equal(t, s.SHA256, strings.Repeat("0123456789abcdef", 4))
+	equal(t, string(s.Config), `{"header":"x-a","count":7,"big":12345678901234567890,"list":[1,2.50,"yes",null,"s"],"date":"2020-01-02","hex":16,"deep":{"b":1,"a":2}}`)
+	equal(t, s.ConfigMap["header"], "x-a")
+	equal(t, s.ConfigMap["count"], "7")
+	equal(t, s.ConfigMap["date"], "2020-01-02")
+	equal(t, s.ConfigMap["deep"], `{"b":1,"a":2}`)
+	equal(t, s.FailStrategy, FailOpen)
+	equal(t, s.Stage, AuthZ)
+	equal(t, s.Priority, -5)
+	equal(t, s.Env["A"], "a")
+	equal(t, s.Env["FROM_HOST"], "host value")
+	equal(t, s.Callouts["auth"].String(), "http://127.0.0.1:9000")
+	equal(t, s.Callouts["b.example:443"].String(), "https://b.example")
+	equal(t, s.Limits, Limits{Timeout: 100 * time.Millisecond, Memory: 64 << 20, Instances: 3})
+}
+
+func TestConfigDefaults(t *testing.T) {
+	c, err := ParseConfig(filepath.Join("dir", "extproc.yaml"), []byte("plugins: [{pluginName: a, url: b/c.wasm, pluginConfig: 'text: as it is'}]"), quietLog)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := c.Plugins[0]
+	equal(t, s.URL, filepath.Join("dir", "b", "c.wasm"))
+	equal(t, string(s.Config), "text: as it is")
+	equal(t, s.Stage, Unstaged)
+	equal(t, s.FailStrategy, FailClose)
+	equal(t, s.Limits, Limits{Timeout: DefaultTimeout, Memory: DefaultMemory, Instances: DefaultInstances})
+}
+
+func equal[T comparable](t *testing.T, got, want T) {
+	t.Helper()
+	if got != want {
+		t.Errorf("got %v, expected %v", got, want)
+	}
+}
+
+// TestConfigErrors: every error names file, line and field.
+func TestConfigErrors(t *testing.T) {
+	const good = "plugins:\n- pluginName: a\n  url: a.wasm\n"
+	for _, tc := range []struct{ text, want string }{
+		{"", "f.yaml: is empty, expected `plugins:`"},
+		{"# nothing", "f.yaml: is empty, expected `plugins:`"},
+		{"plugins: [", "f.yaml:1: no valid YAML: did not find expected node content"},
+		{"a: b: c", "f.yaml: no valid YAML: mapping values are not allowed in this context"},
+		{good + "---\nb: 1", "f.yaml:4: a second document, expected one"},
+		{"[]", "f.yaml:1: the configuration: is a list, expected a mapping"},
+		{"null", "f.yaml:1: the configuration: is nothing, expected a mapping"},
+		{"plugin: []", "f.yaml:1: plugin: unknown field, did you mean plugins?"},
+		{"quite_different: []", "f.yaml:1: quite_different: unknown field, expected one of plugins"},
+		{"plugins: []", "f.yaml:1: plugins: names no plugin, expected one"},
+		{"{}", "f.yaml:1: plugins: names no plugin, expected one"},
+		{"plugins: {}", "f.yaml:1: plugins: is a mapping, expected a list"},
+		{"plugins: [a]", `f.yaml:1: plugins[0]: is "a", expected a mapping`},
+		{"plugins: [{}]", "f.yaml:1: plugins[0].pluginName: is missing"},
+		{"plugins:\n- pluginName: a", "f.yaml:2: plugins[0].url: is missing, expected the path of a .wasm file"},
+		{"plugins:\n- pluginName: 1", "f.yaml:2: plugins[0].pluginName: is the number 1, expected a string"},
+		{"plugins:\n- pluginName: ''", `f.yaml:2: plugins[0].pluginName: is "", expected a name of 1 to 253 characters without blanks`},
+		{"plugins:\n- pluginName: a b", `f.yaml:2: plugins[0].pluginName: is "a b", expected a name of 1 to 253 characters without blanks`},
+		{good + "  falStrategy: FAIL_OPEN", "f.yaml:4: plugins[0].falStrategy: unknown field, did you mean failStrategy?"},
+		{good + "  failStrategy: FAIL", `f.yaml:4: plugins[0].failStrategy: is "FAIL", expected one of FAIL_CLOSE, FAIL_OPEN, FAIL_RELOAD`},
+		{good + "  failStrategy: [FAIL_OPEN]", `f.yaml:4: plugins[0].failStrategy: is a list, expected one of FAIL_CLOSE, FAIL_OPEN, FAIL_RELOAD`},
+		{good + "  phase: LATE", `f.yaml:4: plugins[0].phase: is "LATE", expected one of AUTHN, AUTHZ, STATS, UNSPECIFIED_PHASE`},
+		{good + "  priority: high", `f.yaml:4: plugins[0].priority: is "high", expected a whole number`},
+		{good + "  priority: 3000000000", `f.yaml:4: plugins[0].priority: is 3000000000, expected a whole number of 32 bits`},
+		{good + "  url: b", "f.yaml:4: plugins[0].url: occurs twice"},
+		{"plugins:\n- pluginName: a\n  url: oci://x/y", `f.yaml:3: plugins[0].url: is "oci://x/y": oci:// is not supported yet, expected a path or file://`},
+		{"plugins:\n- pluginName: a\n  url: file://host/x", `f.yaml:3: plugins[0].url: is "file://host/x", expected a path or file:///path`},
+		{"plugins:\n- pluginName: a\n  url: ''", `f.yaml:3: plugins[0].url: is "", expected the path of a .wasm file`},
+		{good + "  sha256: abc", `f.yaml:4: plugins[0].sha256: is "abc", expected 64 hexadecimal digits`},
+		{good + "  callouts: {a: ftp://x}", `f.yaml:4: plugins[0].callouts.a: is "ftp://x", expected http://host:port or https://host:port`},
+		{good + "  callouts: {a: http://x/path}", `f.yaml:4: plugins[0].callouts.a: is "http://x/path", expected http://host:port or https://host:port`},
+		{good + "  limits: {timeout: 5}", `f.yaml:4: plugins[0].limits.timeout: is the number 5, expected a duration such as 100ms or 2s`},
+		{good + "  limits: {timeout: -5s}", `f.yaml:4: plugins[0].limits.timeout: is "-5s", expected a duration such as 100ms or 2s`},
+		{good + "  limits: {memory: lots}", `f.yaml:4: plugins[0].limits.memory: is "lots", expected a number of bytes such as 64Mi`},
+		{good + "  limits: {memory: 0}", `f.yaml:4: plugins[0].limits.memory: is "0", expected a number of bytes such as 64Mi`},
+		{good + "  limits: {instances: 0}", `f.yaml:4: plugins[0].limits.instances: is 0, expected 1 or more`},
+		{good + "  limits: {instance: 1}", `f.yaml:4: plugins[0].limits.instance: unknown field, did you mean instances?`},
+		{good + "  vmConfig: {env: [{name: A, value: x, valueFrom: HOST}]}", `f.yaml:4: plugins[0].vmConfig.env[0].value: is given although valueFrom is HOST`},
+		{good + "  vmConfig: {env: [{name: A}, {name: A}]}", `f.yaml:4: plugins[0].vmConfig.env[1].name: "A" occurs twice`},
+		{good + "  vmConfig: {env: [{value: x}]}", `f.yaml:4: plugins[0].vmConfig.env[0].name: is "", expected the name of a variable`},
+		{good + "  pluginConfig: {a: .nan}", `f.yaml:4: plugins[0].pluginConfig.a: is .nan, expected a number that JSON has`},
+		{good + "  pluginConfig: {a: 1, a: 2}", `f.yaml:4: plugins[0].pluginConfig.a: occurs twice`},
+		{good + "  pluginConfig: {[a]: 1}", `f.yaml:4: plugins[0].pluginConfig: a key is a list, expected a word`},
+		{good + "- pluginName: a\n  url: b", `f.yaml:4: plugins[1].pluginName: "a" is the name of another plugin too`},
+		{good + "- pluginName: b\n  url: b", `f.yaml:4: plugins[1]: chains are not supported yet, expected one plugin`},
+	} {
+		_, err := ParseConfig("f.yaml", []byte(tc.text), quietLog)
+		if err == nil {
+			t.Errorf("%q: no error, expected %s", tc.text, tc.want)
+		} else if err.Error() != tc.want {
+			t.Errorf("%q:\n got %v\nwant %s", tc.text, err, tc.want)
+		}
+	}
+}
+
+// TestConfigBombs: a few lines that stand for a great deal are refused.
+func TestConfigBombs(t *testing.T) {
+	var laughs strings.Builder
+	laughs.WriteString("plugins:\n- pluginName: a\n  url: a\n  pluginConfig:\n    a0: &a0 [x,x,x,x,x,x,x,x,x]\n")
+	for i := 1; i < 10; i++ {
+		prev := "*a" + string(rune('0'+i-1))
+		laughs.WriteString("    a" + string(rune('0'+i)) + ": &a" + string(rune('0'+i)) + " [" + strings.Repeat(prev+",", 9) + "]\n")
+	}
+	for name, text := range map[string]string{
+		"laughs": laughs.String(),
+		"deep":   "plugins: [{pluginName: a, url: a, pluginConfig: " + strings.Repeat("[", 5000) + strings.Repeat("]", 5000) + "}]",
+		"cycle":  "plugins: [{pluginName: a, url: a, pluginConfig: &a {b: *a}}]",
+		"all":    "plugins: &a\n- *a\n",
+	} {
+		if _, err := ParseConfig("f.yaml", []byte(text), quietLog); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}
+
+// FuzzConfig: any text is read or refused with a line that names the file.
+func FuzzConfig(f *testing.F) {
+	f.Add("plugins:\n- pluginName: a\n  url: a.wasm\n  pluginConfig: {a: [1, x, ~], b: 0x1}\n  limits: {timeout: 1s, memory: 1Mi}\n")
+	f.Add("plugins:\n- pluginName: a\n  url: file:///a\n  callouts: {a: http://b}\n  vmConfig: {env: [{name: A, valueFrom: HOST}]}\n")
+	f.Add("plugins: &a\n- *a\n")
+	f.Add("plugins: [{<<: {url: a}}]")
+	f.Fuzz(func(t *testing.T, text string) {
+		c, err := ParseConfig("f.yaml", []byte(text), quietLog)
+		switch {
+		case err == nil && len(c.Plugins) != 1:
+			t.Errorf("%d plugins", len(c.Plugins))
+		case err != nil && !strings.HasPrefix(err.Error(), "f.yaml:"):
+			t.Errorf("the error names no file: %v", err)
+		case err != nil && strings.Contains(err.Error(), "\n"):
+			t.Errorf("the error has several lines: %v", err)
+		}
+	})
+}

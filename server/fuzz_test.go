@@ -1,0 +1,224 @@
+package server
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+
+	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/extproc/extproc/plugin"
+)
+
+// model is a proxy that keeps account of what it may be sent.
+type model struct {
+	body                      [2]bodyMode
+	fixed                     bool
+	came                      [2][3]int // messages by direction and part
+	answered                  [2][3]int
+	ended, replaced, trailing [2]bool
+	noBody                    [2]bool
+	asked, over               bool
+}
+
+// sent takes account of a message that went to the service.
+func (m *model) sent(req *extprocv3.ProcessingRequest) {
+	c, ok := read(req)
+	if !ok {
+		return
+	}
+	m.came[c.Direction][c.Part]++
+	if c.headers != nil && c.headers.GetEndOfStream() {
+		m.noBody[c.Direction] = true
+	}
+	if c.body != nil && m.body[c.Direction] == none {
+		m.body[c.Direction] = streamed
+	}
+}
+
+// got says what is wrong with an answer.
+func (m *model) got(resp *extprocv3.ProcessingResponse) error {
+	if m.over {
+		return fmt.Errorf("an answer after the last one")
+	}
+	if resp.GetImmediateResponse() != nil {
+		m.over = true
+		return nil
+	}
+	if resp.Response == nil {
+		if resp.ModeOverride == nil {
+			return fmt.Errorf("an empty answer")
+		}
+		if m.asked || m.came[plugin.Request][plugin.HeadersPart] == 0 || m.answered[plugin.Request][plugin.HeadersPart] > 0 {
+			return fmt.Errorf("an override of its own that is not before the request headers' answer")
+		}
+		m.asked = true
+		return m.override(resp)
+	}
+	d, part, common := contentOf(resp)
+	m.answered[d][part]++
+	if err := m.one(d, part, common); err != nil {
+		return err
+	}
+	if resp.ModeOverride != nil {
+		if part != plugin.HeadersPart {
+			return fmt.Errorf("an override that is ignored")
+		}
+		return m.override(resp)
+	}
+	return nil
+}
+
+func (m *model) override(resp *extprocv3.ProcessingResponse) error {
+	if m.fixed {
+		return fmt.Errorf("an override that is ignored")
+	}
+	m.body = [2]bodyMode{resp.ModeOverride.GetRequestBodyMode(), resp.ModeOverride.GetResponseBodyMode()}
+	return nil
+}
+
+func (m *model) one(d plugin.Direction, part plugin.Part, common *extprocv3.CommonResponse) error {
+	piece := common.GetBodyMutation().GetStreamedResponse()
+	if part != plugin.BodyPart || m.body[d] != duplex {
+		if m.answered[d][part] > m.came[d][part] {
+			return fmt.Errorf("more answers than messages")
+		}
+		if piece != nil {
+			return fmt.Errorf("a streamed piece where none is taken")
+		}
+	}
+	if m.replaced[d] {
+		return fmt.Errorf("an answer after the body was replaced")
+	}
+	switch part {
+	case plugin.HeadersPart:
+		if common.GetStatus() == extprocv3.CommonResponse_CONTINUE_AND_REPLACE {
+			m.replaced[d] = true
+			if m.body[d] == duplex && !m.noBody[d] {
+				return fmt.Errorf("a replaced body in full duplex")
+			}
+		} else if common.GetBodyMutation() != nil {
+			return fmt.Errorf("a body that is ignored")
+		}
+	case plugin.BodyPart:
+		if m.came[d][plugin.HeadersPart] > m.answered[d][plugin.HeadersPart] || m.trailing[d] {
+			return fmt.Errorf("a body out of order")
+		}
+		if m.body[d] != duplex {
+			return nil
+		}
+		if piece == nil {
+			return fmt.Errorf("an answer that full duplex does not take")
+		}
+		if m.ended[d] || m.noBody[d] {
+			return fmt.Errorf("a piece after the end")
+		}
+		m.ended[d] = piece.GetEndOfStream()
+	case plugin.TrailersPart:
+		m.trailing[d] = true
+		if m.came[d][plugin.HeadersPart] > m.answered[d][plugin.HeadersPart] {
+			return fmt.Errorf("trailers out of order")
+		}
+		if m.body[d] != duplex && m.answered[d][plugin.BodyPart] < m.came[d][plugin.BodyPart] {
+			return fmt.Errorf("trailers before the body")
+		}
+	}
+	return nil
+}
+
+func contentOf(resp *extprocv3.ProcessingResponse) (plugin.Direction, plugin.Part, *extprocv3.CommonResponse) {
+	switch r := resp.Response.(type) {
+	case *extprocv3.ProcessingResponse_RequestHeaders:
+		return plugin.Request, plugin.HeadersPart, r.RequestHeaders.GetResponse()
+	case *extprocv3.ProcessingResponse_RequestBody:
+		return plugin.Request, plugin.BodyPart, r.RequestBody.GetResponse()
+	case *extprocv3.ProcessingResponse_RequestTrailers:
+		return plugin.Request, plugin.TrailersPart, nil
+	case *extprocv3.ProcessingResponse_ResponseHeaders:
+		return plugin.Response, plugin.HeadersPart, r.ResponseHeaders.GetResponse()
+	case *extprocv3.ProcessingResponse_ResponseBody:
+		return plugin.Response, plugin.BodyPart, r.ResponseBody.GetResponse()
+	default:
+		return plugin.Response, plugin.TrailersPart, nil
+	}
+}
+
+// lines are the messages that a fuzzed conversation is made of.
+var lines = []string{
+	"qh :method: GET, content-length: 3", "qh :method: HEAD eos", "qb abc", "qb abc eos", "qb eos", "qt t: 1",
+	"rh :status: 200, content-length: 3", "rh :status: 204 eos", "rh :status: 101", "rb abc", "rb abc eos", "rb eos", "rt t: 1",
+	"unknown", "qh", "rh",
+}
+
+// FuzzProcess: whatever comes in whatever order, to whatever guest, nothing is
+// answered that the proxy may not be sent, and nothing panics or is left behind.
+func FuzzProcess(f *testing.F) {
+	names := slices.Sorted(maps.Keys(scripts))
+	for i := range names {
+		for _, mode := range []byte{0, 4, 16 + 4} {
+			f.Add(byte(i), mode, []byte{0, 2, 4, 6, 9, 11})
+			f.Add(byte(i), mode, []byte{0, 6, 2, 9, 5, 12})
+			f.Add(byte(i), mode, []byte{1, 7})
+		}
+	}
+	f.Fuzz(func(t *testing.T, script, mode byte, conversation []byte) {
+		if len(conversation) > 40 {
+			return
+		}
+		name := names[int(script)%len(names)]
+		strategy := plugin.FailClose
+		if mode&0x80 != 0 {
+			strategy = plugin.FailOpen
+		}
+		s, p := service(t, strategy)
+		p.ReadsResponseFirst.Store(mode&0x40 != 0)
+		m := &model{body: [2]bodyMode{bodyMode(mode & 7 % 5), bodyMode(mode >> 3 & 7 % 5)}}
+		m.fixed = m.body[0] == duplex || m.body[1] == duplex
+		config := &extprocv3.ProtocolConfiguration{RequestBodyMode: m.body[0], ResponseBodyMode: m.body[1]}
+		var msgs []*extprocv3.ProcessingRequest
+		for _, c := range conversation {
+			line := lines[int(c)%len(lines)]
+			req := msg(line)
+			if h := req.GetRequestHeaders(); h != nil {
+				h.Headers.Headers = append(h.Headers.Headers, msg("qh x-do: "+name).GetRequestHeaders().Headers.Headers...)
+			}
+			req.ProtocolConfig = config
+			msgs = append(msgs, req)
+		}
+		answers, err := talk(t, s, msgs...)
+		if code := status.Code(err); code != codes.OK && code != codes.InvalidArgument {
+			t.Fatalf("%s: the stream ended with %v", name, err)
+		}
+		for i, a := range answers {
+			if i < len(msgs) {
+				m.sent(msgs[i])
+			}
+			for _, resp := range a {
+				if err := m.got(resp); err != nil {
+					t.Fatalf("%s, %v: %v: %s", name, conversation, err, show(resp))
+				}
+			}
+		}
+		if name == "pass" && err == nil {
+			m.settled(t)
+		}
+	})
+}
+
+// settled checks that a proxy whose plugin lets everything pass waits for nothing.
+func (m *model) settled(t *testing.T) {
+	for d := range m.came {
+		// A response before its request has no guest; what passes is the same.
+		for part := range m.came[d] {
+			if plugin.Part(part) == plugin.BodyPart && m.body[d] == duplex {
+				continue
+			}
+			if m.answered[d][part] != m.came[d][part] {
+				t.Errorf("direction %d, part %d: %d answers to %d messages", d, part, m.answered[d][part], m.came[d][part])
+			}
+		}
+	}
+}
