@@ -311,7 +311,7 @@ func (b *outgoingBody) end(g *guest) {
 			original = b.msg.In.Trailers
 		}
 		if t.lazy != nil {
-			t.list, t.source, t.lazy = visible(t.lazy.src.Trailers), t.lazy.src.Trailers, nil
+			t.resolve()
 		}
 		b.queue.Trailers = trailers(original, t)
 	}
@@ -322,7 +322,10 @@ func (b *outgoingBody) end(g *guest) {
 
 // trailers is what goes on in place of original.
 func trailers(original plugin.Headers, t *fields) plugin.Headers {
-	if t.shows(original) {
+	switch {
+	case t.phantom:
+		return nil
+	case t.shows(original):
 		return original
 	}
 	list := t.list

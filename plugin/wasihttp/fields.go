@@ -39,6 +39,9 @@ type fields struct {
 	changed bool
 	// lazy is a body whose trailers these are, to be had once it has ended.
 	lazy *incomingBody
+	// phantom marks trailers that the guest was given, and what it made of them,
+	// when in the end none came: it would have been told so had it waited.
+	phantom bool
 }
 
 // shownFields makes fields that show what a guest may see of a list.
@@ -107,9 +110,14 @@ func (f *fields) known(g *guest) error {
 	if err := g.await(body.joined); err != nil {
 		return err
 	}
-	f.lazy = nil
-	f.source, f.list = body.src.Trailers, visible(body.src.Trailers)
+	f.resolve()
 	return nil
+}
+
+// resolve fills in trailers that have come, or not.
+func (f *fields) resolve() {
+	f.source = f.lazy.src.Trailers
+	f.list, f.phantom, f.lazy = visible(f.source), len(f.source) == 0, nil
 }
 
 // change makes f's list its own, or tells why it can't be changed.
@@ -320,7 +328,7 @@ func fieldsClone(g *guest, c *abi.Call) error {
 func (g *guest) shared(f *fields) *fields {
 	f.owned = false
 	s := g.fieldSets.take()
-	s.list, s.size, s.source, s.changed, s.lazy = f.list, f.size, f.source, f.changed, f.lazy
+	s.list, s.size, s.source, s.changed, s.lazy, s.phantom = f.list, f.size, f.source, f.changed, f.lazy, f.phantom
 	g.held += s.size
 	return s
 }

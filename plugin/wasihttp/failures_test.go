@@ -1,0 +1,185 @@
+package wasihttp_test
+
+import (
+	"errors"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/extproc/extproc/plugin"
+)
+
+// A guest that fails spoils its own exchange and no other.
+func TestFailures(t *testing.T) {
+	for _, c := range []struct {
+		guest, path string
+		kind        plugin.FailureKind
+		message     string
+	}{
+		{"trap", "/trap", plugin.Trapped, "unreachable"},
+		{"loop", "/loop", plugin.TimedOut, "ran for longer than 200ms"},
+		{"loop", "/loop-hostcalls", plugin.TimedOut, "ran for longer than 200ms"},
+		{"memory-bomb", "/bomb", plugin.OutOfMemory, "out of memory"},
+		{"exit", "/exit", plugin.Exited, "exit code 0"},
+		{"exit", "/exit-failure", plugin.Exited, "exit code 1"},
+	} {
+		t.Run(c.guest+c.path, func(t *testing.T) {
+			m := load(t, guestFile(c.guest), withTimeout(200*time.Millisecond))
+			for range 2 {
+				begin := time.Now()
+				got := newProxy(t, m, get(c.path), okResponse).run()
+				var failure *plugin.Failure
+				switch {
+				case !errors.As(got.err, &failure):
+					t.Fatalf("error %v", got.err)
+				case failure.Kind != c.kind || !strings.Contains(failure.Message, c.message):
+					t.Errorf("%v: %s", failure.Kind, failure.Message)
+				case got.request.released || got.response.released:
+					t.Error("something was released")
+				case time.Since(begin) > 10*time.Second:
+					t.Errorf("took %v", time.Since(begin))
+				}
+				if errors.Is(got.err, plugin.ErrTimeout) != (c.kind == plugin.TimedOut) {
+					t.Error("not told from others as a timeout")
+				}
+				if got := newProxy(t, m, get("/"), okResponse).run(); got.err != nil {
+					t.Fatalf("the next exchange: %v", got.err)
+				}
+			}
+		})
+	}
+}
+
+// Whenever an exchange ends, its guest does too, and leaves nothing behind.
+func TestCloseAnywhere(t *testing.T) {
+	before := runtime.NumGoroutine()
+	for _, w := range examples {
+		t.Run(w.name, func(t *testing.T) {
+			m := load(t, w.plugin, w.change...)
+			for steps := 1; ; steps++ {
+				p := newProxy(t, m, w.request, w.response)
+				p.closeAfter = steps
+				got := p.run()
+				if got.err != nil {
+					t.Fatal(got.err)
+				}
+				if got.steps < steps || steps > 20 {
+					w.check(t, newProxy(t, m, w.request, w.response).run())
+					break
+				}
+			}
+			// Not stepped at all, and closed more than once.
+			p := newProxy(t, m, w.request, w.response)
+			p.guest.Close()
+			p.guest.Close()
+			if _, err := p.guest.Step(t.Context()); err == nil {
+				t.Error("a closed guest was stepped")
+			}
+		})
+	}
+	checkGoroutines(t, before)
+}
+
+func checkGoroutines(t *testing.T, before int) {
+	t.Helper()
+	for range 100 {
+		if runtime.NumGoroutine() <= before {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	buf := make([]byte, 1<<20)
+	t.Errorf("%d goroutines, %d before:\n%s", runtime.NumGoroutine(), before, buf[:runtime.Stack(buf, true)])
+}
+
+func TestLoadErrors(t *testing.T) {
+	for name, c := range map[string]struct{ file, message string }{
+		"another world":    {guestFile("cli"), "plugin test: exports wasi:cli/run@0.2.12; expected wasi:http/incoming-handler@0.2.x (world wasi:http/proxy)"},
+		"a missing import": {guestFile("missing-import"), "acme:missing/thing@1.0.0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := tryLoad(t, c.file, &logs{})
+			if err == nil || !strings.Contains(err.Error(), c.message) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("error %v", err)
+			}
+		})
+	}
+	for name, c := range map[string]struct{ wasm, message string }{
+		"a core module": {"\x00asm\x01\x00\x00\x00", "plugin test: not a component"},
+		"nothing":       {"", "plugin test: not a component"},
+		"an empty one":  {"\x00asm\x0d\x00\x01\x00", "plugin test: exports nothing; expected wasi:http/incoming-handler@0.2.x"},
+		"cut short":     {"\x00asm\x0d\x00\x01\x00\x07\xff", "plugin test: "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := tryLoadBytes([]byte(c.wasm), &logs{})
+			if err == nil || !strings.Contains(err.Error(), c.message) {
+				t.Errorf("error %v", err)
+			}
+		})
+	}
+}
+
+// An exchange that begins with its response has nothing for a plugin.
+func TestResponseOnly(t *testing.T) {
+	m := load(t, example("header-rules", "rust"))
+	p := newProxy(t, m, getRequest, okResponse)
+	defer p.guest.Close()
+	p.arrive(plugin.Response)
+	st, err := p.guest.Step(t.Context())
+	if p.collect(); err != nil || !st.Done || !p.out.response.same || !p.out.response.untouched {
+		t.Errorf("%+v, %v, %+v", st, err, p.out.response)
+	}
+}
+
+// Exchanges beyond the limit wait for an instance, and no longer than their
+// proxy does.
+func TestInstancesAreLimited(t *testing.T) {
+	m := load(t, guestFile("echo-late"), func(s *plugin.Spec) { s.Limits.Instances = 1 })
+	first := newProxy(t, m, postRequest(), okResponse)
+	first.closeAfter = 1
+	first.arrive(plugin.Request)
+	if _, err := first.guest.Step(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	second := make(chan outcome)
+	p := newProxy(t, m, postRequest(), okResponse)
+	go func() { second <- p.run() }()
+	select {
+	case got := <-second:
+		t.Errorf("the second exchange did not wait: %+v", got)
+	case <-time.After(50 * time.Millisecond):
+	}
+	first.guest.Close()
+	if got := <-second; got.err != nil || !strings.Contains(got.response.body, "length 13") {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestNeeds(t *testing.T) {
+	all := plugin.Needs{Headers: [2]bool{true, true}, Body: [2]plugin.BodyNeed{plugin.OnDemand, plugin.OnDemand}}
+	local := plugin.Needs{Headers: [2]bool{true, false}, Body: [2]plugin.BodyNeed{plugin.OnDemand, plugin.Never}}
+	for file, want := range map[string]plugin.Needs{example("header-rules", "rust"): all, guestFile("echo-late"): local} {
+		if got := load(t, file).Needs(); got != want {
+			t.Errorf("%s needs %+v, want %+v", file, got, want)
+		}
+	}
+}
+
+func TestReload(t *testing.T) {
+	before := runtime.NumGoroutine()
+	for range 20 {
+		m, err := tryLoad(t, example("header-rules", "rust"), &logs{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := newProxy(t, m, getRequest, okResponse).run(); got.err != nil || !slices.Contains(got.request.headers, "x-plugin: header-rules") {
+			t.Fatalf("%+v", got)
+		}
+		if err := m.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	checkGoroutines(t, before)
+}
