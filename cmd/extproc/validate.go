@@ -35,7 +35,7 @@ func validateCommand() *cobra.Command {
 // withPlugins loads the plugins of a configuration, without a log, for as long as
 // use runs.
 func withPlugins(ctx context.Context, config string, use func(*plugin.Set) error) (err error) {
-	abis, free, err := guests(ctx, guestOptions{})
+	abis, free, err := guests(ctx, guestOptions{cache: defaultCache()})
 	if err != nil {
 		return err
 	}

@@ -164,7 +164,8 @@ func TestBodyOfOneGiB(t *testing.T) {
 		size  = 1 << 30
 		limit = 256 << 20
 	)
-	stack := start(t, example(t, "body-transform"), nil)
+	// A guest's time counts while it runs, and a GiB keeps it busy for seconds.
+	stack := start(t, example(t, "body-transform"), fields{"limits": fields{"timeout": "2m"}})
 	c := client(t, false)
 	want := expected(t, size, true)
 	for _, way := range []struct {
