@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -213,6 +214,62 @@ func TestMemoryOverLimitFromStart(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "starts with 131072 bytes, the limit is 65536") {
 		t.Errorf("error %v, expected that the memory is over the limit", err)
 	}
+}
+
+func TestTableLimit(t *testing.T) {
+	e := testEngine(t, Config{TableLimit: 1000})
+	in, err := linkFile(t, e, "testdata/components/tables.wasm", nil).Instantiate(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	results := make([]Value, 1)
+	for _, tc := range []struct {
+		by   uint32
+		want int32
+	}{{998, 1}, {1, 999}, {1, -1}, {1 << 31, -1}} {
+		if err := in.Func("", "grow").Call(t.Context(), []Value{U32(tc.by)}, results); err != nil || int32(results[0].Num) != tc.want {
+			t.Errorf("growth by %d returned %d, %v, expected %d", tc.by, int32(results[0].Num), err, tc.want)
+		}
+	}
+	if in.Reset(t.Context()) {
+		t.Error("an instance whose code writes its table was reset")
+	}
+	if ok, reason := in.Resettable(); ok || reason != "core module 0: its code writes a table" {
+		t.Errorf("resettable %v: %q", ok, reason)
+	}
+}
+
+// TestParallel runs instances of one linked component at the same time.
+func TestParallel(t *testing.T) {
+	fx := newCalls(t, Config{})
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 20 {
+				in, err := fx.linked.Instantiate(t.Context(), nil)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				for range 3 {
+					results := make([]Value, 1)
+					if err := in.Func("", "count").Call(t.Context(), nil, results); err != nil || results[0].Num != 1<<32|1 {
+						t.Errorf("count returned %#x, %v", results[0].Num, err)
+					}
+					if err := in.Func("", "echo").Call(t.Context(), []Value{String("hello")}, results); err != nil || results[0].Str != "hello" {
+						t.Errorf("echo returned %q, %v", results[0].Str, err)
+					}
+					if !in.Reset(t.Context()) {
+						t.Error(in.Resettable())
+					}
+				}
+				if err := in.Close(t.Context()); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
 
 func TestReset(t *testing.T) {

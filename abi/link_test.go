@@ -128,9 +128,28 @@ func TestCompileErrors(t *testing.T) {
 		{"module", "\x00asm\x01\x00\x00\x00", "a core module, not a component"},
 		{"async export", string(readFile(t, "testdata/components/async.wasm")),
 			`asynchronous functions such as "f" (WASI 0.3) are not supported yet`},
+		{"instances that double", string(readFile(t, "testdata/components/doubling.wasm")),
+			"component unfolds to more than 1000 component instances"},
+		{"types that double", string(readFile(t, "testdata/components/doubling-types.wasm")), "too complex to validate"},
 	} {
 		if _, err := e.Compile(t.Context(), []byte(tc.wasm)); err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%s: error %v, expected %q", tc.name, err, tc.want)
+		}
+	}
+}
+
+func TestUnlinkable(t *testing.T) {
+	e := testEngine(t, Config{})
+	for file, want := range map[string]string{
+		"start":         "component start functions are not supported",
+		"module-import": `import "m": a core module cannot be supplied by a host`,
+	} {
+		c, err := e.Compile(t.Context(), readFile(t, "testdata/components/"+file+".wasm"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := NewLinker(e).Link(c); errorText(err) != want {
+			t.Errorf("%s: error %v, expected %q", file, err, want)
 		}
 	}
 }

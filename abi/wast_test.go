@@ -24,7 +24,7 @@ func TestWast(t *testing.T) {
 	dirs := append([]string{"testdata/wast"}, filepath.SplitList(os.Getenv("COMPONENT_WAST_DIR"))...)
 	for _, dir := range dirs {
 		for _, file := range wastFiles(t, dir) {
-			s.runFile(t, file)
+			s.runFile(t, file, false)
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(s.notYet)) {
@@ -33,6 +33,15 @@ func TestWast(t *testing.T) {
 		}
 	}
 	fmt.Printf("wast: %d passed, %d failed, %d not yet\n", s.passed, s.failed, s.skipped)
+}
+
+// TestInterpreter runs the same suites without compiling guests: the two must
+// agree.
+func TestInterpreter(t *testing.T) {
+	s := &suites{notYet: readNotYet(t, "testdata/wast/not-yet.txt")}
+	for _, file := range wastFiles(t, "testdata/wast") {
+		s.runFile(t, file, true)
+	}
 }
 
 type suites struct {
@@ -108,7 +117,7 @@ func (c *wastCommand) assertion() bool { return strings.HasPrefix(c.Type, "asser
 
 // runFile runs the commands of a file. Assertions count; other commands only
 // when they fail.
-func (s *suites) runFile(t *testing.T, path string) {
+func (s *suites) runFile(t *testing.T, path string, interpreter bool) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -118,7 +127,7 @@ func (s *suites) runFile(t *testing.T, path string) {
 		t.Logf("%s is no converted .wast file: %v", path, err)
 		return
 	}
-	engine, err := NewEngine(t.Context(), Config{StrictReentrance: true, MemoryLimit: 64 << 20})
+	engine, err := NewEngine(t.Context(), Config{StrictReentrance: true, MemoryLimit: 64 << 20, Interpreter: interpreter})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,6 +137,9 @@ func (s *suites) runFile(t *testing.T, path string) {
 	for i := range file.Commands {
 		c := &file.Commands[i]
 		s.count(t, fmt.Sprintf("%s:%d", file.Source, c.Line), c.assertion(), r.guarded(c))
+	}
+	if interpreter {
+		return
 	}
 	fmt.Printf("%s: %d passed, %d failed\n", file.Source, s.passed-passed, s.failed-failed)
 }

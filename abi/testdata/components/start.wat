@@ -1,0 +1,4 @@
+;; Has a component-level start function.
+(component
+  (import "f" (func $f))
+  (start $f))
