@@ -30,6 +30,9 @@ func (p *process) fail(err error) error {
 	again := p.pass
 	p.pass = true
 	log := p.log.With("plugin", spec.Name, "exchange", p.ex.ID, "error", err)
+	if f := (*plugin.Failure)(nil); errors.As(err, &f) && len(f.Stack) > 0 {
+		log = log.With("stack", f.Stack)
+	}
 	switch {
 	case complete && !again:
 		log.Warn("plugin failed after its work was done")

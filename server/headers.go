@@ -72,7 +72,11 @@ func mutation(from, to plugin.Headers, at place) (m *extprocv3.HeaderMutation, r
 		return lengthOnly(from, at), 0, nil
 	}
 	d := difference{at: at}
-	a, b := byName(from), byName(to)
+	a, b := from, to
+	if !at.newBody {
+		a, b = rest(from, to)
+	}
+	a, b = byName(a), byName(b)
 	for len(a) > 0 || len(b) > 0 {
 		var was, is []plugin.Field
 		var name string
@@ -110,6 +114,30 @@ func byName(h plugin.Headers) []plugin.Field {
 	s := slices.Clone(h)
 	slices.SortStableFunc(s, func(a, b plugin.Field) int { return cmp.Compare(a.Name, b.Name) })
 	return s
+}
+
+// fewFields is how many changed fields are looked for among the unchanged ones
+// one by one.
+const fewFields = 16
+
+// rest is what follows the fields that two lists begin with alike, if no name of
+// it is among those. Most changes are few, and at the end.
+func rest(a, b plugin.Headers) (plugin.Headers, plugin.Headers) {
+	n := 0
+	for n < len(a) && n < len(b) && a[n].Name == b[n].Name && bytes.Equal(a[n].Value, b[n].Value) {
+		n++
+	}
+	if len(a)+len(b)-2*n > fewFields {
+		return a, b
+	}
+	for _, list := range []plugin.Headers{a[n:], b[n:]} {
+		for i := range list {
+			if _, both := a[:n].Get(list[i].Name); both {
+				return a, b
+			}
+		}
+	}
+	return a[n:], b[n:]
 }
 
 // group splits the fields of a name off the front of a sorted list.
