@@ -162,7 +162,7 @@ func same(a, b upstream.Sum) bool {
 func TestBodyOfOneGiB(t *testing.T) {
 	const (
 		size  = 1 << 30
-		limit = 256 << 20
+		limit = 128 << 20
 	)
 	// A guest's time counts while it runs, and a GiB keeps it busy for seconds.
 	stack := start(t, example(t, "body-transform"), fields{"limits": fields{"timeout": "2m"}})

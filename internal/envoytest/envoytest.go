@@ -3,6 +3,7 @@ package envoytest
 
 import (
 	"fmt"
+	"os"
 	"testing"
 
 	"github.com/extproc/extproc/internal/envoyrun"
@@ -18,7 +19,8 @@ func Binary(t testing.TB) string {
 	return binary
 }
 
-// Start runs Envoy until the test ends. The log is shown if the test failed.
+// Start runs Envoy until the test ends. The log is shown if the test failed, at
+// the level of $ENVOY_LOG_LEVEL.
 func Start(t testing.TB, bootstrap []byte) *envoyrun.Envoy {
 	t.Helper()
 	e, err := envoyrun.Start(t.Context(), envoyrun.Options{
@@ -26,6 +28,7 @@ func Start(t testing.TB, bootstrap []byte) *envoyrun.Envoy {
 		Bootstrap: bootstrap,
 		Dir:       t.TempDir(),
 		Workers:   2,
+		LogLevel:  os.Getenv("ENVOY_LOG_LEVEL"),
 	})
 	if err != nil {
 		t.Fatal(err)
