@@ -108,6 +108,9 @@ func newInstance(l *Linked, data any) *Instance {
 		memories: l.component.engine.memory.NewSet(),
 	}
 	in.ctx.in = in
+	if l.memoryLimit > 0 {
+		in.memories.Limit(l.memoryLimit / wasmPage * wasmPage)
+	}
 	for i := range in.comps {
 		in.comps[i] = compState{table: canon.NewTable(l.component.handles), mayEnter: true, mayLeave: true}
 	}

@@ -77,11 +77,12 @@ func (l *Linker) find(name string) *hostInterface {
 // Linked is a component whose imports are satisfied. It is safe for concurrent
 // use.
 type Linked struct {
-	component *Component
-	rows      []row                     // as plan.hosts
-	drops     []func(data any, obj any) // as plan.types
-	image     image
-	strict    bool
+	component   *Component
+	rows        []row                     // as plan.hosts
+	drops       []func(data any, obj any) // as plan.types
+	image       image
+	strict      bool
+	memoryLimit uint64
 }
 
 // row is a host function as a linked component calls it.
@@ -89,6 +90,10 @@ type row struct {
 	Call  func(c *Call) error
 	label string // "wasi:http/types@0.2.3 [method]fields.get", for messages
 }
+
+// LimitMemory caps each linear memory of instances yet to be made, in bytes,
+// where that is less than the engine does.
+func (l *Linked) LimitMemory(bytes uint64) { l.memoryLimit = bytes }
 
 // Link resolves and type-checks every import of c.
 func (l *Linker) Link(c *Component) (*Linked, error) {

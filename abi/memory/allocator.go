@@ -123,6 +123,7 @@ func (a *Allocator) give(r *reservation) {
 // over a limit is handed out nevertheless and Err tells.
 type Set struct {
 	alloc   *Allocator
+	most    uint64 // that one memory can reach
 	linears []*Linear
 	err     error
 	refused bool
@@ -131,7 +132,11 @@ type Set struct {
 var _ experimental.MemoryAllocator = (*Set)(nil)
 
 // NewSet makes an empty set.
-func (a *Allocator) NewSet() *Set { return &Set{alloc: a} }
+func (a *Allocator) NewSet() *Set { return &Set{alloc: a, most: a.cfg.MaxBytes} }
+
+// Limit lowers the size that one memory of the set can reach, which is the
+// allocator's MaxBytes otherwise.
+func (s *Set) Limit(bytes uint64) { s.most = min(s.most, bytes) }
 
 // Linears are the memories in the order of their allocation. Memories that can
 // hold nothing, such as those of metered modules without any, are left out.

@@ -40,7 +40,7 @@ func (l *Linear) Reallocate(size uint64) []byte {
 	if l.shrinking {
 		return l.res.bytes(int(l.size))
 	}
-	if size < l.size || size > l.set.alloc.cfg.MaxBytes || size > uint64(l.res.size()) {
+	if size < l.size || size > l.set.most || size > uint64(l.res.size()) {
 		l.set.refused = true
 		return nil
 	}
@@ -61,8 +61,8 @@ func (l *Linear) Reallocate(size uint64) []byte {
 // the set and granted: the caller has to close the instance.
 func (l *Linear) start(size uint64) []byte {
 	a := l.set.alloc
-	if size > a.cfg.MaxBytes {
-		l.refuse(fmt.Errorf("memory: a guest starts with %d bytes, its limit is %d", size, a.cfg.MaxBytes))
+	if size > l.set.most {
+		l.refuse(fmt.Errorf("memory: a guest starts with %d bytes, its limit is %d", size, l.set.most))
 	} else if err := a.charge(size); err != nil {
 		l.refuse(err)
 	} else {

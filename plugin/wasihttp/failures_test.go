@@ -26,7 +26,7 @@ func TestFailures(t *testing.T) {
 		{"exit", "/exit-failure", plugin.Exited, "exit code 1"},
 	} {
 		t.Run(c.guest+c.path, func(t *testing.T) {
-			m := load(t, guestFile(c.guest), withTimeout(200*time.Millisecond))
+			m := load(t, guestFile(c.guest), withTimeout(200*time.Millisecond), func(s *plugin.Spec) { s.Limits.Memory = 8 << 20 })
 			for range 2 {
 				begin := time.Now()
 				got := newProxy(t, m, get(c.path), okResponse).run()
@@ -118,6 +118,13 @@ func TestLoadErrors(t *testing.T) {
 				t.Errorf("error %v", err)
 			}
 		})
+	}
+}
+
+func TestMemoryLimitBelowStart(t *testing.T) {
+	_, err := tryLoad(t, example("header-rules", "rust"), &logs{}, func(s *plugin.Spec) { s.Limits.Memory = 64 << 10 })
+	if err == nil || !strings.Contains(err.Error(), "its limit is 65536") {
+		t.Errorf("error %v", err)
 	}
 }
 

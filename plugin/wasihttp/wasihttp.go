@@ -79,6 +79,9 @@ func (a *ABI) load(ctx context.Context, wasm []byte, spec *plugin.Spec) (_ *Modu
 	if m.linked, err = linker.Link(component); err != nil {
 		return nil, err
 	}
+	if limit := spec.Limits.Memory; limit > 0 {
+		m.linked.LimitMemory(limit)
+	}
 	m.pool, err = plugin.NewPool(ctx, plugin.PoolConfig[*instance]{
 		New: m.instantiate, Close: (*instance).close, Max: spec.Limits.Instances,
 	})
