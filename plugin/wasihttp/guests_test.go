@@ -328,3 +328,50 @@ func TestCallout(t *testing.T) {
 	}
 	got.response.has(t, ":status: 503")
 }
+
+// BenchmarkLanguages is a request and its response through the header plugin, in
+// each language.
+func BenchmarkLanguages(b *testing.B) {
+	for _, lang := range []string{"rust", "c", "js", "python"} {
+		b.Run(lang, func(b *testing.B) {
+			m := load(b, example("header-rules", lang))
+			b.ReportAllocs()
+			for b.Loop() {
+				if got := newProxy(b, m, getRequest, okResponse).run(); got.err != nil {
+					b.Fatal(got.err)
+				}
+			}
+		})
+	}
+}
+
+// The toolchains of interpreted languages, whose components take a while to
+// compile the first time.
+func TestInterpretedLanguages(t *testing.T) {
+	for _, lang := range []string{"js", "python"} {
+		t.Run(lang, func(t *testing.T) {
+			m := load(t, example("header-rules", lang))
+			for _, c := range []struct{ request, response message }{
+				{getRequest, okResponse},
+				{withTrailers(postRequest(), "x-t: 1"), withTrailers(okResponse, "x-u: 2")},
+				{bigMessage(postRequest(), 30_000, 20), bigMessage(okResponse, 70_000, 10)},
+			} {
+				got := newProxy(t, m, c.request, c.response).run()
+				if got.err != nil {
+					t.Fatalf("%v\n%s", got.err, strings.Join(m.logs.all(), "\n"))
+				}
+				got.request.has(t, "x-plugin: header-rules")
+				got.response.has(t, ":status: 200", "x-plugin: header-rules", "content-type: text/plain", "!server-secret: s")
+				for _, s := range []struct {
+					sent
+					message
+				}{{got.request, c.request}, {got.response, c.response}} {
+					if !s.untouched {
+						s.is(t, false, strings.Join(s.message.body, ""), s.message.trailers...)
+					}
+				}
+				t.Logf("%s: request untouched %v, response untouched %v, %d steps", lang, got.request.untouched, got.response.untouched, got.steps)
+			}
+		})
+	}
+}
