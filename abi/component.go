@@ -62,6 +62,9 @@ func (e *Engine) Compile(ctx context.Context, wasm []byte) (*Component, error) {
 		_ = c.Close(ctx)
 		return nil, err
 	}
+	for _, m := range modules {
+		m.Module = nil
+	}
 	return c, nil
 }
 
@@ -125,7 +128,12 @@ func (e *Engine) parseModule(wasm []byte, index int) (*coreModule, error) {
 	for _, e := range parsed.Exports {
 		m.exports[e.Name] = e.Type.Kind
 	}
+	m.start = parsed.Start
 	m.resetGlobals = parsed.ResetGlobals()
+	if len(parsed.Memories) > 0 && parsed.ImportedMemories == 0 {
+		l := parsed.Memories[0]
+		m.ownsMemory = !l.HasMax || l.Max > 0
+	}
 	return m, nil
 }
 
@@ -238,14 +246,14 @@ type Extern struct {
 	Func     *canon.Func // type of a function
 	Type     *canon.Type // value type
 	Resource *canon.Resource
-	Items    []Extern // what an instance holds
+	Items    []Extern // what an instance holds; not given for instances within
 }
 
 // Imports lists what the component needs.
-func (c *Component) Imports() []Extern { return c.plan.imports.externs() }
+func (c *Component) Imports() []Extern { return c.plan.imports.externs(true) }
 
 // Exports lists what the component offers.
-func (c *Component) Exports() []Extern { return c.plan.exports.externs() }
+func (c *Component) Exports() []Extern { return c.plan.exports.externs(true) }
 
 // ExportedFunc is the type of an exported function, looked up as Instance.Func
 // does, or nil when there is none.
@@ -257,7 +265,7 @@ func (c *Component) ExportedFunc(instance, name string) *canon.Func {
 	return fn.typ
 }
 
-func (d *instanceDef) externs() []Extern {
+func (d *instanceDef) externs(items bool) []Extern {
 	list := make([]Extern, 0, len(d.names))
 	for _, name := range d.names {
 		it := d.items[name]
@@ -265,8 +273,8 @@ func (d *instanceDef) externs() []Extern {
 		if it.fn != nil {
 			e.Func = it.fn.typ
 		}
-		if it.instance != nil {
-			e.Items = it.instance.externs()
+		if it.instance != nil && items {
+			e.Items = it.instance.externs(false)
 		}
 		list = append(list, e)
 	}

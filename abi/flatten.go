@@ -61,8 +61,9 @@ func flatten(ast *binary.Component, modules map[*byte]*coreModule) (*plan, error
 	if err != nil {
 		return f.plan, err
 	}
-	f.exports = exports
-	for _, d := range []*instanceDef{f.imports, f.exports} {
+	stripped := map[*instanceDef]*instanceDef{}
+	f.imports, f.exports = f.imports.strip(stripped), exports.strip(stripped)
+	for _, d := range stripped {
 		if err := d.checkSync(); err != nil {
 			return f.plan, err
 		}
@@ -285,7 +286,7 @@ func (f *flattener) coreInstance(s *scope, d binary.CoreInstance) error {
 	if err := f.spend(len(m.Imports)); err != nil {
 		return err
 	}
-	if m.definesMemory() {
+	if m.ownsMemory {
 		f.memories++
 	}
 	if len(f.cores) == maxCores || f.memories > maxMemories {

@@ -167,7 +167,7 @@ func (in *Instance) start(mod api.Module, m *coreModule) error {
 	if g, ok := mod.ExportedGlobal(core.StopExport).(api.MutableGlobal); ok {
 		in.stop.add(g)
 	}
-	if !m.Start {
+	if !m.start {
 		return nil
 	}
 	return mod.ExportedFunction(core.StartExport).CallWithStack(&in.ctx, nil)
@@ -214,6 +214,14 @@ func (in *Instance) bindOptions() {
 			c.Realloc = r.call
 		}
 	}
+}
+
+// MemoryBytes is the size of all linear memories of the instance.
+func (in *Instance) MemoryBytes() (n uint64) {
+	for _, l := range in.memories.Linears() {
+		n += uint64(len(l.Bytes()))
+	}
+	return n
 }
 
 // Data is what Call.Data returns.

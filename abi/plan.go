@@ -59,10 +59,12 @@ type coreRef struct {
 
 // coreModule is a core module of the component, however often instantiated.
 type coreModule struct {
-	*core.Module
-	index   int // in the order of the binary, for messages
-	exports map[string]core.Kind
+	*core.Module     // nil once the component is compiled, as it holds the binary
+	index        int // in the order of the binary, for messages
+	exports      map[string]core.Kind
 
+	start        bool     // has a start function
+	ownsMemory   bool     // has a memory of its own that can hold something
 	resetGlobals []string // names of the exports the rewrite adds for them
 }
 

@@ -104,20 +104,10 @@ func (in *Instance) bindGlobals() {
 // order of the core instances that define them.
 func (in *Instance) bindMemories() {
 	for i, def := range in.linked.component.plan.cores {
-		if def.module.definesMemory() {
+		if def.module.ownsMemory {
 			in.linears = append(in.linears, in.mods[i].Memory())
 		}
 	}
-}
-
-// definesMemory reports whether the module has a memory of its own that can hold
-// something.
-func (m *coreModule) definesMemory() bool {
-	if m.ImportedMemories > 0 || len(m.Memories) == 0 {
-		return false
-	}
-	l := m.Memories[0]
-	return !l.HasMax || l.Max > 0
 }
 
 func (in *Instance) restoreGlobals(values []uint64) {

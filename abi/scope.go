@@ -84,6 +84,25 @@ func (d *instanceDef) add(name string, it item) {
 	d.items[name] = it
 }
 
+// strip is d without what is of no use once the component is flattened and would
+// keep its definitions, and so its binary, in memory. done holds what is
+// stripped already, as instances may share parts many times over.
+func (d *instanceDef) strip(done map[*instanceDef]*instanceDef) *instanceDef {
+	if d == nil || done[d] != nil {
+		return done[d]
+	}
+	out := newInstanceDef()
+	done[d] = out
+	for _, name := range d.names {
+		it := d.items[name]
+		out.add(name, item{
+			sort: it.sort, fn: it.fn, instance: it.instance.strip(done),
+			typ: typeDef{val: it.typ.val, fn: it.typ.fn, resource: it.typ.resource},
+		})
+	}
+	return out
+}
+
 // at is space[i]. Validation has checked indices already; this keeps a mistake
 // there from becoming a panic here.
 func at[T any](space []T, i uint32, what string) (T, error) {

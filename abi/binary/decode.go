@@ -24,8 +24,8 @@ const (
 	modulePreamble   = magic + "\x01\x00\x00\x00"
 )
 
-// Decode reads a component. Names and core modules in the result alias wasm,
-// which must not change as long as they are used.
+// Decode reads a component. Core modules in the result alias wasm, which must not
+// change as long as they are used.
 func Decode(wasm []byte) (*Component, error) {
 	if err := checkPreamble(wasm); err != nil {
 		return nil, err

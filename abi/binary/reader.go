@@ -3,7 +3,6 @@ package binary
 import (
 	"fmt"
 	"unicode/utf8"
-	"unsafe"
 )
 
 // Limits of what Decode accepts. They are far above what toolchains emit and
@@ -177,7 +176,7 @@ func (r *reader) name(what string) string {
 	case !utf8.Valid(b):
 		r.failf(start, "%s is not valid UTF-8", what)
 	}
-	return unsafe.String(&b[0], len(b))
+	return string(b)
 }
 
 // enter guards a level of nesting; leave it with r.depth--.
