@@ -93,7 +93,8 @@ func (r *reader) plugin(n *yaml.Node, at, dir string, log *slog.Logger) (*Spec, 
 		"failStrategy": choice(r, &s.FailStrategy, words[FailStrategy]{{"FAIL_CLOSE", FailClose}, {"FAIL_OPEN", FailOpen}, {"FAIL_RELOAD", FailReload}}),
 		"phase":        choice(r, &s.Stage, words[Stage]{{"AUTHN", AuthN}, {"AUTHZ", AuthZ}, {"STATS", Stats}, {"UNSPECIFIED_PHASE", Unstaged}}),
 		"priority":     r.integer(&s.Priority),
-		"callouts":     r.callouts(&s.Callouts),
+		"callouts":     r.clusters(s, dir),
+		"clusters":     r.clusters(s, dir), // Envoy's word for the same
 		"vmConfig": func(n *yaml.Node, at string) error {
 			return r.mapping(n, at, fields{"env": r.env(&s.Env)})
 		},
@@ -175,25 +176,6 @@ func (r *reader) digest(to *string) field {
 		}
 		*to = hex
 		return nil
-	}
-}
-
-// callouts reads the services a guest may call.
-func (r *reader) callouts(to *map[string]*url.URL) field {
-	return func(n *yaml.Node, at string) error {
-		*to = map[string]*url.URL{}
-		return r.entries(n, at, func(name string, n *yaml.Node, at string) error {
-			var raw string
-			if err := r.text(&raw)(n, at); err != nil {
-				return err
-			}
-			u, err := url.Parse(raw)
-			if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.User != nil {
-				return r.fail(n, at, "is %q, expected http://host:port or https://host:port", raw)
-			}
-			(*to)[name] = u
-			return nil
-		})
 	}
 }
 

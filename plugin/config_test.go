@@ -1,7 +1,15 @@
 package plugin
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
 	"log/slog"
+	"math/big"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -52,8 +60,8 @@ plugins:
 	equal(t, s.Priority, -5)
 	equal(t, s.Env["A"], "a")
 	equal(t, s.Env["FROM_HOST"], "host value")
-	equal(t, s.Callouts["auth"].String(), "http://127.0.0.1:9000")
-	equal(t, s.Callouts["b.example:443"].String(), "https://b.example")
+	equal(t, s.Callouts["auth"].URL.String(), "http://127.0.0.1:9000")
+	equal(t, s.Callouts["b.example:443"].URL.String(), "https://b.example")
 	equal(t, s.Limits, Limits{Timeout: 100 * time.Millisecond, Memory: 64 << 20, Instances: 3})
 }
 
@@ -75,6 +83,60 @@ func equal[T comparable](t *testing.T, got, want T) {
 	if got != want {
 		t.Errorf("got %v, expected %v", got, want)
 	}
+}
+
+// TestClusters: callouts and clusters are two names of one field, which takes a
+// URL or a mapping; certificates may be files, which are watched.
+func TestClusters(t *testing.T) {
+	dir := t.TempDir()
+	certificate, key := selfSigned(t)
+	if err := os.WriteFile(filepath.Join(dir, "ca.pem"), []byte(certificate), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	text := fmt.Sprintf(`plugins:
+- pluginName: a
+  url: a.wasm
+  callouts:
+    plain: http://127.0.0.1:9000
+    two: h2c://two.example
+  clusters:
+    full:
+      url: https://auth.example
+      timeout: 250ms
+      tls: {ca: ca.pem, cert: %q, key: %q, serverName: auth, insecureSkipVerify: true}
+`, certificate, key)
+	c, err := ParseConfig(filepath.Join(dir, "f.yaml"), []byte(text), quietLog)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := c.Plugins[0]
+	equal(t, len(s.Callouts), 3)
+	equal(t, s.Callouts["plain"].URL.String(), "http://127.0.0.1:9000")
+	equal(t, s.Callouts["two"].URL.String(), "http://two.example")
+	equal(t, s.Callouts["two"].HTTP2, true)
+	full := s.Callouts["full"]
+	equal(t, full.Timeout, 250*time.Millisecond)
+	equal(t, full.TLS, TLS{CA: certificate, Cert: certificate, Key: key, ServerName: "auth", InsecureSkipVerify: true})
+	equal(t, strings.Join(s.Files, " "), filepath.Join(dir, "ca.pem"))
+}
+
+func selfSigned(t *testing.T) (certificate, key string) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bytes, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})),
+		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: bytes}))
 }
 
 // TestConfigErrors: every error names file, line and field.
@@ -110,8 +172,21 @@ func TestConfigErrors(t *testing.T) {
 		{"plugins:\n- pluginName: a\n  url: file://host/x", `f.yaml:3: plugins[0].url: is "file://host/x", expected a path or file:///path`},
 		{"plugins:\n- pluginName: a\n  url: ''", `f.yaml:3: plugins[0].url: is "", expected the path of a .wasm file`},
 		{good + "  sha256: abc", `f.yaml:4: plugins[0].sha256: is "abc", expected 64 hexadecimal digits`},
-		{good + "  callouts: {a: ftp://x}", `f.yaml:4: plugins[0].callouts.a: is "ftp://x", expected http://host:port or https://host:port`},
-		{good + "  callouts: {a: http://x/path}", `f.yaml:4: plugins[0].callouts.a: is "http://x/path", expected http://host:port or https://host:port`},
+		{good + "  callouts: {a: ftp://x}", `f.yaml:4: plugins[0].callouts.a: is "ftp://x", expected http://host:port, h2c://host:port or https://host:port`},
+		{good + "  callouts: {a: http://x/path}", `f.yaml:4: plugins[0].callouts.a: is "http://x/path", expected http://host:port, h2c://host:port or https://host:port`},
+		{good + "  callouts: {a: {}}", `f.yaml:4: plugins[0].callouts.a.url: is missing, expected http://host:port or https://host:port`},
+		{good + "  callouts: {a: {url: 'http://u@x'}}", `f.yaml:4: plugins[0].callouts.a.url: is "http://u@x", expected http://host:port, h2c://host:port or https://host:port`},
+		{good + "  callouts: {a: {url: 'http://:80'}}", `f.yaml:4: plugins[0].callouts.a.url: is "http://:80", expected http://host:port, h2c://host:port or https://host:port`},
+		{good + "  callouts: {a: {url: 'http://x', timeout: soon}}", `f.yaml:4: plugins[0].callouts.a.timeout: is "soon", expected a duration such as 100ms or 2s`},
+		{good + "  callouts: {a: {url: 'http://x',\n   tls: {serverName: y}}}", `f.yaml:5: plugins[0].callouts.a.tls: is given although the scheme is not https`},
+		{good + "  clusters: {a: {url: 'https://x', tls: {\n  severName: y}}}", `f.yaml:5: plugins[0].clusters.a.tls.severName: unknown field, did you mean serverName?`},
+		{good + "  clusters: {a: {url: 'https://x', tls: {\n  insecureSkipVerify: 1}}}", `f.yaml:5: plugins[0].clusters.a.tls.insecureSkipVerify: is the number 1, expected true or false`},
+		{good + "  clusters: {a: {url: 'https://x', tls: {ca: gone.pem}}}", `f.yaml:4: plugins[0].clusters.a.tls.ca: "gone.pem": no such file or directory`},
+		{good + "  clusters: {a: {url: 'https://x', tls: {ca: /dev/zero}}}", `f.yaml:4: plugins[0].clusters.a.tls.ca: "/dev/zero": not a file of at most 4194304 bytes`},
+		{good + "  clusters: {a: {url: 'https://x', tls: {\n  ca: '-----BEGIN x'}}}", `f.yaml:5: plugins[0].clusters.a.tls.ca: holds no certificate in PEM`},
+		{good + "  clusters: {a: {url: 'https://x', tls: {cert: '-----BEGIN x'}}}", `f.yaml:4: plugins[0].clusters.a.tls: has one of cert and key, expected both or neither`},
+		{good + "  clusters: {a: {url: 'https://x', tls: {cert: '-----BEGIN x', key: '-----BEGIN x'}}}", `f.yaml:4: plugins[0].clusters.a.tls.cert: failed to find any PEM data in certificate input`},
+		{good + "  callouts: {a: http://x}\n  clusters: {a: http://x}", `f.yaml:5: plugins[0].clusters.a: is given under callouts and under clusters, which are the same`},
 		{good + "  limits: {timeout: 5}", `f.yaml:4: plugins[0].limits.timeout: is the number 5, expected a duration such as 100ms or 2s`},
 		{good + "  limits: {timeout: -5s}", `f.yaml:4: plugins[0].limits.timeout: is "-5s", expected a duration such as 100ms or 2s`},
 		{good + "  limits: {memory: lots}", `f.yaml:4: plugins[0].limits.memory: is "lots", expected a number of bytes such as 64Mi`},

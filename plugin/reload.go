@@ -61,7 +61,7 @@ func (r *Reloader) load(ctx context.Context) error {
 		return err
 	}
 	for _, spec := range config.Plugins {
-		r.files = append(r.files, spec.URL)
+		r.files = append(append(r.files, spec.URL), spec.Files...)
 	}
 	r.loaded = state(r.files)
 	old := r.current.Acquire()

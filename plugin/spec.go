@@ -2,7 +2,6 @@ package plugin
 
 import (
 	"log/slog"
-	"net/url"
 	"time"
 )
 
@@ -28,8 +27,11 @@ type Spec struct {
 	Priority int
 	// Callouts are the services the guest may call, by authority (wasi:http) or
 	// cluster name (proxy-wasm).
-	Callouts map[string]*url.URL
-	Limits   Limits
+	Callouts map[string]*Cluster
+	// Files are those that were read for the above: a change of one is a change
+	// of the configuration.
+	Files  []string
+	Limits Limits
 	// Log receives the guest's output and messages about it.
 	Log *slog.Logger
 }

@@ -21,25 +21,21 @@ var ErrPending = errors.New("pending")
 
 // Client makes callouts. All plugins share its connections. It is safe for
 // concurrent use.
-type Client struct{ transport *http.Transport }
+type Client struct{ transports transports }
 
 // NewClient makes a client. It follows no redirects, knows no proxy and leaves
 // content encodings alone.
-func NewClient() *Client {
-	return &Client{transport: &http.Transport{
-		DisableCompression:  true,
-		ForceAttemptHTTP2:   true,
-		MaxIdleConnsPerHost: 64,
-		IdleConnTimeout:     time.Minute,
-	}}
-}
+func NewClient() *Client { return &Client{} }
+
+// Close closes the connections that no call needs.
+func (c *Client) Close() { c.transports.Close() }
 
 // Request is a request to a service.
 type Request struct {
 	Method    string
-	URL       *url.URL // the service; its path is put before Path
-	Authority string   // what the service is told it is called
-	Path      string   // with the query
+	Cluster   *plugin.Cluster // the service
+	Authority string          // what the service is told it is called
+	Path      string          // with the query
 	Headers   plugin.Headers
 	// NoBody says that no body will be sent. ContentLength is the length of the
 	// one that will be, -1 if it isn't known.
@@ -83,7 +79,12 @@ func (c *Client) Start(ctx context.Context, r *Request) *Call {
 		call.fail(err)
 		return call
 	}
-	go call.run(c.transport, req, r)
+	transport, err := c.transports.of(r.Cluster, false)
+	if err != nil {
+		call.fail(&Error{Code: "TLS-certificate-error", Err: err})
+		return call
+	}
+	go call.run(transport, req, r)
 	return call
 }
 
@@ -93,7 +94,7 @@ func (c *Call) request(r *Request) (*http.Request, error) {
 	if err != nil {
 		return nil, &Error{Code: "HTTP-request-URI-invalid", Err: err}
 	}
-	target := *r.URL
+	target := *r.Cluster.URL
 	base := strings.TrimSuffix(target.EscapedPath(), "/")
 	target.Path, target.RawPath, target.RawQuery = strings.TrimSuffix(target.Path, "/")+unescaped, base+path, query
 	req := &http.Request{Method: r.Method, URL: &target, Host: r.Authority, Header: http.Header{}, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}
@@ -115,6 +116,8 @@ func (c *Call) request(r *Request) (*http.Request, error) {
 // run makes the call and receives the response.
 func (c *Call) run(transport *http.Transport, req *http.Request, r *Request) {
 	defer c.cancel(nil)
+	whole := c.timeout(r.Cluster.Timeout, "connection-read-timeout")
+	defer whole.stop()
 	connect := c.timeout(r.ConnectTimeout, "connection-timeout")
 	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connect.stop() }}
 	first := c.timeout(r.FirstByteTimeout, "connection-read-timeout")

@@ -66,9 +66,9 @@ func outgoingHandle(g *guest, c *abi.Call) error {
 	if !o.path.ok && o.method != "CONNECT" {
 		o.path = option{"/", true}
 	}
-	if url := g.mod.spec.Callouts[o.authority.string]; o.authority.ok && url != nil {
+	if cluster := g.mod.spec.Callouts[o.authority.string]; o.authority.ok && cluster != nil {
 		call := g.mod.services.Start(g.lifetime(), &host.Request{
-			Method: o.method, URL: url, Authority: string(raw(o.authority.string)), Path: string(raw(o.path.string)),
+			Method: o.method, Cluster: cluster, Authority: string(raw(o.authority.string)), Path: string(raw(o.path.string)),
 			Headers: o.fields.list, NoBody: !o.body.made, ContentLength: contentLength(o.fields.list),
 			ConnectTimeout:      opts.duration(connectTimeout),
 			FirstByteTimeout:    opts.duration(firstByteTimeout),

@@ -118,7 +118,7 @@ func withCallout(name, target string) func(*plugin.Spec) {
 		if err != nil {
 			panic(err)
 		}
-		s.Callouts = map[string]*url.URL{name: u}
+		s.Callouts = map[string]*plugin.Cluster{name: {URL: u}}
 	}
 }
 
