@@ -44,7 +44,7 @@ func run(opts options) error {
 	}
 	defer s.stop()
 	if err := show(ctx, s.bare, s.listen); err != nil {
-		return err
+		return fmt.Errorf("%w\nlog of extproc:\n%s", err, s.extproc.Log())
 	}
 	if opts.once {
 		return nil
