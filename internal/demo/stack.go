@@ -133,9 +133,7 @@ func (s *stack) stop() {
 		}
 	}
 	if s.extproc != nil {
-		if err := s.extproc.Stop(); err != nil {
-			fmt.Fprintln(os.Stderr, "demo: extproc:", err)
-		}
+		_ = s.extproc.Stop() // Ctrl-C has reached it before, and a second signal ends it at once
 	}
 	if s.upstream != nil {
 		_ = s.upstream.Close() // nothing is lost with it
