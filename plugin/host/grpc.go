@@ -1,0 +1,199 @@
+package host
+
+import (
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/extproc/extproc/plugin"
+)
+
+// GRPCRequest begins a gRPC call to a cluster. The call owns what it refers to.
+type GRPCRequest struct {
+	Cluster   string
+	Authority string // "" is the URL's
+	Service   string // with its package: "grpc.health.v1.Health"
+	Method    string
+	// Metadata is sent as it is, names that belong to HTTP or gRPC left out: values
+	// of "-bin" names are in base64 already, unless they have bytes that no header
+	// may have.
+	Metadata plugin.Headers
+	// Unary says that Message is the only one there will be.
+	Unary   bool
+	Message []byte
+	// Timeout is for all of a unary call, 0 leaves it to the cluster's
+	// configuration; for a stream 0 is none.
+	Timeout time.Duration
+}
+
+// GRPCStatus is how a call ended.
+type GRPCStatus struct {
+	Code    uint32
+	Message string // as grpc-message has it, percent-encoded
+}
+
+// The codes that the host gives itself, as gRPC numbers them.
+const (
+	grpcOK                = 0
+	grpcUnknown           = 2
+	grpcDeadlineExceeded  = 4
+	grpcPermissionDenied  = 7
+	grpcResourceExhausted = 8
+	grpcUnimplemented     = 12
+	grpcInternal          = 13
+	grpcUnavailable       = 14
+	grpcUnauthenticated   = 16
+)
+
+// GRPCEvents hears what comes of a call, on a goroutine of the call and in this
+// order: the initial metadata once, each message, the trailing metadata once,
+// the end once. It is so for calls that fail, too, with metadata that is nil.
+// After Cancel no event begins.
+type GRPCEvents interface {
+	OnInitialMetadata(plugin.Headers)
+	// OnMessage owns the message. To block holds the peer back.
+	OnMessage([]byte)
+	OnTrailingMetadata(plugin.Headers)
+	OnClose(GRPCStatus)
+}
+
+// GRPCStream is a call under way. Its methods don't block.
+type GRPCStream struct{ call *grpcCall }
+
+// Send sends a message, and with end closes the guest's half. ErrFull says that
+// too much waits for the peer to take it, ErrClosed that the half is closed
+// already or the call over.
+func (s GRPCStream) Send(message []byte, end bool) error {
+	c := s.call
+	if int64(len(message)) > c.owner.limits.Message {
+		return ErrFull
+	}
+	return c.out.push(frameOf(message), end)
+}
+
+// Close closes the guest's half.
+func (s GRPCStream) Close() { _ = s.call.out.push(nil, true) } // it may be closed already
+
+// Cancel ends the call.
+func (s GRPCStream) Cancel() { s.call.drop() }
+
+type grpcCall struct {
+	*call
+	events  GRPCEvents
+	unary   bool
+	out     outgoing
+	began   bool // OnInitialMetadata was called
+	arrived int  // messages
+}
+
+// GRPC begins a call. The errors are ErrUnknownCluster, ErrBadArgument for names
+// that make no path, ErrFull and ErrClosed.
+func (c *Callouts) GRPC(r GRPCRequest, events GRPCEvents) (GRPCStream, error) {
+	started, err := c.begin(r.Cluster, 0)
+	if err != nil {
+		return GRPCStream{}, err
+	}
+	g := &grpcCall{call: started, events: events, unary: r.Unary}
+	g.out.init(started.owner)
+	timeout := g.timeout(r)
+	transport, err := c.transports.of(started.cluster, true)
+	var req *http.Request
+	if err == nil {
+		req, err = g.open(r, timeout)
+	}
+	if err == nil && r.Unary {
+		err = GRPCStream{g}.Send(r.Message, true)
+	}
+	if err != nil {
+		g.out.Close()
+		started.end()
+		return GRPCStream{}, err
+	}
+	timer := started.expire(timeout)
+	go func() {
+		g.run(transport, req)
+		if timer != nil {
+			timer.Stop()
+		}
+		g.out.Close()
+		started.end()
+	}()
+	return GRPCStream{g}, nil
+}
+
+func (g *grpcCall) timeout(r GRPCRequest) time.Duration {
+	if !r.Unary {
+		return r.Timeout
+	}
+	least := g.owner.limits.Timeout
+	for _, d := range []time.Duration{r.Timeout, g.cluster.Timeout} {
+		if d > 0 {
+			least = min(least, d)
+		}
+	}
+	return least
+}
+
+// open makes the request, as gRPC's protocol over HTTP/2 says.
+func (g *grpcCall) open(r GRPCRequest, timeout time.Duration) (*http.Request, error) {
+	if r.Service == "" || r.Method == "" {
+		return nil, fmt.Errorf("the service is %q, the method %q: %w", r.Service, r.Method, ErrBadArgument)
+	}
+	target, err := target(g.cluster.URL, "/"+r.Service+"/"+r.Method)
+	if err != nil {
+		return nil, err
+	}
+	req := &http.Request{
+		Method: http.MethodPost, URL: target, Host: r.Authority, Proto: "HTTP/2.0", ProtoMajor: 2,
+		Header: http.Header{"User-Agent": nil}, Body: &g.out, ContentLength: -1,
+	}
+	for _, f := range r.Metadata {
+		if strings.HasPrefix(f.Name, ":") || strings.HasPrefix(f.Name, "grpc-") || f.Name == "content-type" || f.Name == "te" ||
+			slices.Contains(connectionFields, f.Name) {
+			continue
+		}
+		name := http.CanonicalHeaderKey(f.Name)
+		req.Header[name] = append(req.Header[name], metadataValue(f))
+	}
+	req.Header["Content-Type"] = []string{"application/grpc"}
+	req.Header["Te"] = []string{"trailers"}
+	if timeout > 0 {
+		req.Header["Grpc-Timeout"] = []string{strconv.FormatInt(max(1, timeout.Milliseconds()), 10) + "m"}
+	}
+	return req.WithContext(g.ctx), nil
+}
+
+func metadataValue(f plugin.Field) string {
+	if strings.HasSuffix(f.Name, "-bin") && slices.ContainsFunc(f.Value, func(b byte) bool { return b < ' ' || b > '~' }) {
+		return base64.RawStdEncoding.EncodeToString(f.Value)
+	}
+	return string(f.Value)
+}
+
+// fire lets the guest hear of an event, unless it has cancelled the call.
+func (g *grpcCall) fire(event func()) bool {
+	if g.state.Load() != running {
+		return false
+	}
+	event()
+	return true
+}
+
+// finish tells of the call's end.
+func (g *grpcCall) finish(trailing plugin.Headers, status GRPCStatus) {
+	if !g.began {
+		g.began = true
+		g.fire(func() { g.events.OnInitialMetadata(nil) })
+	}
+	if g.unary && status.Code == grpcOK && g.arrived == 0 {
+		status = GRPCStatus{grpcInternal, "the response has no message"}
+	}
+	g.fire(func() { g.events.OnTrailingMetadata(trailing) })
+	if g.state.CompareAndSwap(running, completed) {
+		g.events.OnClose(status)
+	}
+}
