@@ -24,9 +24,10 @@ const closeLimit = 10 * time.Second
 type Plugin struct {
 	Spec   *Spec
 	Module Module
-	// ReadsResponseFirst is learned from exchanges: the guest has asked for the
-	// body of a response before it let go of its headers.
-	ReadsResponseFirst atomic.Bool
+	// What exchanges have taught about the guest: it has replaced the body of a
+	// response, or has asked for it before it let the headers go on. Such bodies
+	// are better asked for ahead.
+	ReadsResponse, ReadsResponseFirst atomic.Bool
 
 	digest [sha256.Size]byte
 	refs   atomic.Int64

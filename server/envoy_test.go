@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -15,6 +16,11 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/extproc/extproc/envoy"
 	"github.com/extproc/extproc/internal/envoyrun"
@@ -35,7 +41,17 @@ type proxied struct {
 	http2  *http.Client
 }
 
-func behindEnvoy(t *testing.T, strategy plugin.FailStrategy, tune func([]byte) []byte) *proxied {
+func behindEnvoy(t *testing.T, strategy plugin.FailStrategy) *proxied {
+	t.Helper()
+	return behind(t, strategy, false)
+}
+
+func behindEnvoyGRPC(t *testing.T) *proxied {
+	t.Helper()
+	return behind(t, plugin.FailClose, true)
+}
+
+func behind(t *testing.T, strategy plugin.FailStrategy, http2 bool) *proxied {
 	t.Helper()
 	cur, module := current(t, strategy)
 	up, err := upstream.Start(t.Context(), "127.0.0.1:0")
@@ -55,13 +71,10 @@ func behindEnvoy(t *testing.T, strategy plugin.FailStrategy, tune func([]byte) [
 
 	listen := envoytest.FreeAddress(t)
 	boot, err := envoy.Bootstrap(envoy.Options{
-		Listen: listen, Upstream: up.Address, ExtProc: l.Addr().String(), Admin: "127.0.0.1:0",
+		Listen: listen, Upstream: up.Address, UpstreamHTTP2: http2, ExtProc: l.Addr().String(), Admin: "127.0.0.1:0",
 	}, envoy.Plugin{Needs: module.Needs(), FailStrategy: strategy, Timeout: time.Second})
 	if err != nil {
 		t.Fatal(err)
-	}
-	if tune != nil {
-		boot = tune(boot)
 	}
 	p := &proxied{url: "http://" + listen, module: module, svc: svc, envoy: envoytest.Start(t, boot)}
 	set := cur.Acquire()
@@ -137,7 +150,7 @@ func (p *proxied) ask(t *testing.T, c *http.Client, a asked) answered {
 }
 
 func TestEnvoy(t *testing.T) {
-	p := behindEnvoy(t, plugin.FailClose, nil)
+	p := behindEnvoy(t, plugin.FailClose)
 	large := strings.Repeat("a piece of a body. ", 20_000)
 	for _, tc := range []struct {
 		name string
@@ -285,6 +298,11 @@ func TestEnvoy(t *testing.T) {
 			equal(t, got.seen.Body, "hello")
 			equal(t, got.seen.Headers["X-Good"], []string{"1"})
 		}},
+		{"many fields out and in", asked{path: "/", do: "many", header: many(70)}, func(t *testing.T, got answered) {
+			equal(t, got.status, 200)
+			equal(t, got.seen.Headers["X-New-69"], []string{"1"})
+			equal(t, len(got.seen.Headers["X-Old-1"]), 0)
+		}},
 		{"too many fields", asked{path: "/", do: "too-many"}, refused},
 		{"trap", asked{path: "/", do: "trap"}, refused},
 		{"no start", asked{path: "/", do: "no-start"}, refused},
@@ -315,6 +333,15 @@ func TestEnvoy(t *testing.T) {
 		}
 	}
 	p.noneSpurious(t)
+}
+
+// many are n headers.
+func many(n int) http.Header {
+	h := http.Header{}
+	for i := range n {
+		h.Set(fmt.Sprintf("X-Old-%d", i), "1")
+	}
+	return h
 }
 
 func refused(t *testing.T, got answered) {
@@ -350,7 +377,7 @@ func equal[T any](t *testing.T, got, want T) {
 // TestEnvoyFailOpen: the exchange goes on untouched as long as nothing of it is
 // lost, and is refused if something is.
 func TestEnvoyFailOpen(t *testing.T) {
-	p := behindEnvoy(t, plugin.FailOpen, nil)
+	p := behindEnvoy(t, plugin.FailOpen)
 	for _, tc := range []struct {
 		name string
 		ask  asked
@@ -364,6 +391,11 @@ func TestEnvoyFailOpen(t *testing.T) {
 		{"trap in the response", asked{path: "/bytes/5", do: "trap-in-response"}, func(t *testing.T, got answered) {
 			equal(t, got.status, 200)
 			equal(t, len(got.body), 5)
+		}},
+		{"many fields out and in", asked{path: "/", do: "many", header: many(70)}, func(t *testing.T, got answered) {
+			equal(t, got.status, 200)
+			equal(t, got.seen.Headers["X-New-69"], []string{"1"})
+			equal(t, len(got.seen.Headers["X-Old-1"]), 0)
 		}},
 		{"too many fields", asked{path: "/", do: "too-many", body: "hello"}, func(t *testing.T, got answered) {
 			equal(t, got.status, 200)
@@ -387,7 +419,7 @@ func TestEnvoyFailOpen(t *testing.T) {
 // TestEnvoyLarge: bodies of any size pass in bounded memory, at the pace of the
 // slower side.
 func TestEnvoyLarge(t *testing.T) {
-	p := behindEnvoy(t, plugin.FailClose, nil)
+	p := behindEnvoy(t, plugin.FailClose)
 	const n = 256 << 20
 	for _, do := range []string{"stream-request", "pass"} {
 		t.Run(do, func(t *testing.T) {
@@ -475,7 +507,7 @@ func bounded(t *testing.T, peak uint64) {
 
 // TestEnvoyClientGone: a client that goes away ends its guest, wherever it stands.
 func TestEnvoyClientGone(t *testing.T) {
-	p := behindEnvoy(t, plugin.FailClose, nil)
+	p := behindEnvoy(t, plugin.FailClose)
 	for _, a := range []asked{
 		{path: "/", do: "hold"},
 		{path: "/", do: "hoard", body: strings.Repeat("x", 4<<20)},
@@ -506,4 +538,49 @@ func eventually(t *testing.T, what func() bool) {
 			t.Fatal("it did not come about in 5 s")
 		}
 	}
+}
+
+// TestEnvoyGRPC: calls pass through guests that read, change and look at bodies.
+func TestEnvoyGRPC(t *testing.T) {
+	p := behindEnvoyGRPC(t)
+	conn, err := grpc.NewClient("passthrough:///"+strings.TrimPrefix(p.url, "http://"), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	for _, do := range []string{"pass", "headers", "stream-both"} {
+		ctx := metadata.AppendToOutgoingContext(t.Context(), "x-do", do)
+		t.Run(do+" unary", func(t *testing.T) {
+			var got wrapperspb.StringValue
+			if err := conn.Invoke(ctx, upstream.UnaryMethod, wrapperspb.String("hello"), &got); err != nil || got.Value != "hello" {
+				t.Errorf("got %q and %v", got.Value, err)
+			}
+			err := conn.Invoke(ctx, upstream.UnaryMethod, wrapperspb.String("fail"), &got)
+			equal(t, status.Code(err), codes.InvalidArgument)
+		})
+		t.Run(do+" stream", func(t *testing.T) {
+			st, err := conn.NewStream(ctx, &upstream.StreamDesc, upstream.StreamMethod)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range 20 {
+				if err := st.SendMsg(wrapperspb.String(fmt.Sprint(i))); err != nil {
+					t.Fatal(err)
+				}
+				var got wrapperspb.StringValue
+				if err := st.RecvMsg(&got); err != nil {
+					t.Fatal(err)
+				}
+				equal(t, got.Value, fmt.Sprint(i))
+			}
+			if err := st.CloseSend(); err != nil {
+				t.Fatal(err)
+			}
+			if err := st.RecvMsg(new(wrapperspb.StringValue)); !errors.Is(err, io.EOF) {
+				t.Fatal(err)
+			}
+			equal(t, st.Trailer().Get("x-count"), []string{"20"})
+		})
+	}
+	p.noneSpurious(t)
 }

@@ -3,7 +3,9 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -205,6 +207,9 @@ func (s *script) upstream() *plugin.Message {
 
 var errTest = errors.Join(plugin.ErrTrap, errors.New("unreachable executed"))
 
+// lateWork counts what guests have done after their exchange.
+var lateWork atomic.Int64
+
 // scripts are the guests by name; a request names its own in x-do.
 var scripts = map[string]func(*script) error{
 	"pass": func(s *script) error {
@@ -357,6 +362,12 @@ var scripts = map[string]func(*script) error{
 		release(r, with(r.Original, "x-called", "2"), plugin.Untouched)
 		return nil
 	},
+	"callout-reading": func(s *script) error {
+		s.ex.Request.WantBody = true
+		s.sleep(200 * time.Millisecond)
+		s.whole(&s.ex.Request)
+		return errTest
+	},
 	"trap": func(*script) error { return errTest },
 	"trap-reading": func(s *script) error {
 		for range s.chunks(&s.ex.Request) {
@@ -385,6 +396,32 @@ var scripts = map[string]func(*script) error{
 		r := s.upstream()
 		release(r, r.Original, plugin.Untouched)
 		return errTest
+	},
+	"late-work": func(s *script) error {
+		release(&s.ex.Request, s.ex.Request.Original, plugin.Untouched)
+		r := s.upstream()
+		release(r, r.Original, plugin.Untouched)
+		s.sleep(30 * time.Millisecond)
+		lateWork.Add(1)
+		return nil
+	},
+	"late-work-local": func(s *script) error {
+		s.respond("403", "no")
+		s.sleep(30 * time.Millisecond)
+		lateWork.Add(1)
+		return nil
+	},
+	"many": func(s *script) error {
+		q := &s.ex.Request
+		h := replace(q.Original)
+		h = slices.DeleteFunc(h, func(f plugin.Field) bool { return strings.HasPrefix(f.Name, "x-old-") })
+		for i := range 70 {
+			h = with(h, fmt.Sprintf("x-new-%d", i), "1")
+		}
+		release(q, h, plugin.Untouched)
+		r := s.upstream()
+		release(r, r.Original, plugin.Untouched)
+		return nil
 	},
 	"undecided": func(*script) error { return nil },
 	"unfinished": func(s *script) error {

@@ -256,3 +256,27 @@ func option(f plugin.Field, more bool) *corev3.HeaderValueOption {
 	}
 	return o
 }
+
+// mayLackBody says whether a message that does not end with its headers may end
+// with trailers alone.
+func mayLackBody(h plugin.Headers) bool {
+	length, ok := h.Get("content-length")
+	return !ok || string(length) == "0"
+}
+
+// hasTrailers says whether a response must be expected to have trailers.
+func hasTrailers(h plugin.Headers) bool {
+	_, announced := h.Get("trailer")
+	return announced || isGRPC(h)
+}
+
+// takesTrailers says whether the response to a request may well have trailers.
+func takesTrailers(h plugin.Headers) bool {
+	te, _ := h.Get("te")
+	return strings.Contains(string(te), "trailers") || isGRPC(h)
+}
+
+func isGRPC(h plugin.Headers) bool {
+	kind, _ := h.Get("content-type")
+	return bytes.HasPrefix(kind, []byte("application/grpc"))
+}

@@ -58,6 +58,7 @@ func (p *process) run() error {
 	for {
 		req, err := p.wait()
 		if err != nil {
+			p.linger()
 			return nil
 		}
 		act := true
@@ -71,10 +72,35 @@ func (p *process) run() error {
 		}
 		switch err := p.advance(act); {
 		case errors.Is(err, errEnd), errors.Is(err, errGone):
+			p.linger()
 			return nil
 		case err != nil:
 			p.metrics.failed.Inc()
 			return err
+		}
+	}
+}
+
+// lingering is how long a guest may work on after its exchange.
+const lingering = 10 * time.Second
+
+// linger lets a guest that has had its say finish what else it is at, such as a
+// callout that reports the exchange. The proxy ends the stream before that.
+func (p *process) linger() {
+	q, r := &p.halves[plugin.Request], &p.halves[plugin.Response]
+	said := r.complete() && (p.local || q.complete())
+	if p.guest == nil || p.status.Wake == nil || !said {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.ctx), lingering)
+	defer cancel()
+	p.ctx = ctx
+	for p.guest != nil && p.status.Wake != nil {
+		if p.in.only(ctx, p.status.Wake) != nil {
+			return
+		}
+		if err := p.step(); err != nil {
+			_ = p.fail(err) // nobody is left to be told
 		}
 	}
 }

@@ -40,14 +40,45 @@ func TestProcess(t *testing.T) {
 			> rh :status: 200
 			< rh`},
 		{name: "headers answer asks for the body", talk: `
-			> qh x-do: stream-request
-			< qh override ` + fds + `/NONE trailers SEND/DEFAULT
+			> qh x-do: stream-request, content-length: 3
+			< qh -content-length override ` + fds + `/NONE trailers SEND/DEFAULT
 			> qb abc
 			< qb stream ABC
 			> qb eos
 			< qb stream  eos
 			> rh :status: 200 eos
 			< rh`},
+		{name: "an override of its own asks for a body that may be trailers only", talk: `
+			> qh x-do: stream-request
+			< - override ` + fds + `/NONE trailers SEND/DEFAULT
+			< qh
+			> qt t: 1
+			< qt =x-more: 1
+			> rh :status: 200 eos
+			< rh`},
+		{name: "a response that may be trailers only is streamed, then asked for ahead", talk: `
+			> qh x-do: stream-response, content-type: application/grpc eos
+			< qh
+			> rh :status: 200, content-type: application/grpc
+			< rh override NONE/STREAMED trailers DEFAULT/SEND
+			> rb abc
+			< rb body ABC
+			> rt t: 1
+			< rt =x-more: 1
+			---
+			> qh x-do: stream-response, te: trailers eos
+			< qh override NONE/` + fds + ` trailers DEFAULT/SEND
+			> rh :status: 200, content-type: application/grpc
+			< rh
+			> rt t: 1
+			< rt =x-more: 1
+			---
+			> qh x-do: stream-response eos
+			< qh
+			> rh :status: 200
+			< rh override NONE/` + fds + ` trailers DEFAULT/SEND
+			> rb abc eos
+			< rb stream ABC eos`},
 		{name: "an end with the last piece", mode: [2]bodyMode{duplex, duplex}, talk: `
 			> qh x-do: stream-request
 			< qh
@@ -421,4 +452,49 @@ func deliver(w *wire, m *extprocv3.ProcessingRequest, broken bool, ended chan er
 	case <-ended:
 		return false
 	}
+}
+
+// TestProcessLinger: a guest may work on when its exchange is over.
+func TestProcessLinger(t *testing.T) {
+	s, _ := service(t, plugin.FailClose)
+	before := lateWork.Load()
+	for _, do := range []string{"late-work", "late-work-local"} {
+		if _, err := talk(t, s, msg("qh x-do: "+do+" eos"), msg("rh :status: 200 eos")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := lateWork.Load() - before; n != 2 {
+		t.Errorf("%d guests have worked on, expected 2", n)
+	}
+}
+
+// TestProcessBackPressure: while a guest waits for something else, no more is
+// taken from the proxy than may be queued.
+func TestProcessBackPressure(t *testing.T) {
+	s, _ := service(t, plugin.FailClose)
+	s.limits = limits{Queued: 100, Buffered: 1000}
+	ctx, cancel := context.WithCancel(t.Context())
+	w := newWire(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- s.Process(w) }()
+	first := msg("qh x-do: callout-reading")
+	first.ProtocolConfig = &extprocv3.ProtocolConfiguration{RequestBodyMode: modev3.ProcessingMode_FULL_DUPLEX_STREAMED}
+	taken := 0
+	for _, m := range []*extprocv3.ProcessingRequest{first, msg("qb " + strings.Repeat("x", 99)), msg("qb " + strings.Repeat("x", 99))} {
+		<-w.ready
+		w.in <- m
+		taken++
+	}
+	select {
+	case <-w.ready:
+		t.Error("a further message is taken although the queue is full")
+	case <-time.After(50 * time.Millisecond):
+	}
+	select {
+	case <-w.ready: // the callout has ended and the guest reads
+	case <-time.After(5 * time.Second):
+		t.Error("nothing is taken after the callout")
+	}
+	cancel()
+	<-ended
 }

@@ -64,10 +64,7 @@ func (p *process) fetch(h *half) error {
 		h.headers = held
 		return p.send(h.row(plugin.HeadersPart).plain)
 	case mode == none && h.Direction == plugin.Request && !p.modes.fixed && !p.asked:
-		p.asked = true
-		p.modes.ask(plugin.Request, duplex)
-		p.askResponse()
-		return p.send(&extprocv3.ProcessingResponse{ModeOverride: p.modes.override()})
+		return p.askNow()
 	case mode == none && h.Direction == plugin.Response && !p.modes.fixed && !p.upgrade():
 		p.plugin.ReadsResponseFirst.Store(true)
 		p.modes.ask(plugin.Response, buffered)
@@ -92,13 +89,55 @@ func (p *process) method() string {
 }
 
 // askResponse asks for the response's body ahead of the response if the plugin
-// is known to read it before it lets the headers go on.
+// is known to need it then: because it reads the body before it lets the headers
+// go on, or because there may be trailers, see ask.
 func (p *process) askResponse() bool {
-	if p.guest == nil || !p.plugin.ReadsResponseFirst.Load() || p.modes.fixed || p.modes.body[plugin.Response] != none {
+	if p.guest == nil || p.modes.fixed || p.modes.body[plugin.Response] != none {
+		return false
+	}
+	first, ever := p.plugin.ReadsResponseFirst.Load(), p.plugin.ReadsResponse.Load()
+	if !first && !(ever && takesTrailers(p.ex.Request.Original)) {
 		return false
 	}
 	p.modes.ask(plugin.Response, duplex)
 	return true
+}
+
+// ask asks for the body of a message whose headers are about to be answered, and
+// says whether the answer is to carry the override.
+//
+// When a message has trailers but no body, and both came before the answer, Envoy
+// 1.40 forgets to send the trailers that an override to full duplex in the answer
+// asks for, and hangs. It does not if the override comes before the answer, which
+// a request's may, nor in streamed mode.
+func (p *process) ask(h *half) (within bool, err error) {
+	switch {
+	case p.modes.fixed:
+		return false, fmt.Errorf("replacing the %v: %w", h.place(plugin.BodyPart, false).Phase, errMode)
+	case h.Direction == plugin.Response:
+		p.plugin.ReadsResponse.Store(true)
+		mode := duplex
+		if mayLackBody(h.msg.Original) && hasTrailers(h.msg.Original) {
+			mode = streamed
+		}
+		p.modes.ask(plugin.Response, mode)
+		return true, nil
+	case mayLackBody(h.msg.Original) && !p.asked:
+		return false, p.askNow()
+	default:
+		p.modes.ask(plugin.Request, duplex)
+		p.askResponse()
+		return true, nil
+	}
+}
+
+// askNow asks for the request's body with an override of its own. Envoy takes one
+// such message, before the answer to the request headers.
+func (p *process) askNow() error {
+	p.asked = true
+	p.modes.ask(plugin.Request, duplex)
+	p.askResponse()
+	return p.send(&extprocv3.ProcessingResponse{ModeOverride: p.modes.override()})
 }
 
 // answerHeaders sends the answer to the headers, unless their body must come with
@@ -114,11 +153,11 @@ func (p *process) answerHeaders(h *half) (moved bool, err error) {
 				return moved, err
 			}
 			newBody = p.replaceBody(h, common)
-		case mode == none && p.modes.fixed:
-			return false, fmt.Errorf("replacing the %v: %w", h.place(plugin.BodyPart, false).Phase, errMode)
 		case mode == none:
-			p.modes.ask(h.Direction, duplex)
-			newBody, override = true, true
+			newBody = true
+			if override, err = p.ask(h); err != nil {
+				return false, err
+			}
 		default:
 			newBody = true
 		}
