@@ -272,11 +272,11 @@ func (b *outgoingBody) pump(g *guest) {
 // move moves what has arrived, and ends the body after the last of it.
 func (b *outgoingBody) move(g *guest) {
 	src := b.source
-	src.receive()
 	if b.msg == nil && b.call == nil && b.queue.Len() > localMaximum {
 		g.fault = errNobodySends
 	}
 	for b.call == nil || b.queue.Len() < writeBudget {
+		src.receive()
 		chunk := src.src.Pop()
 		if chunk == nil {
 			break
@@ -409,8 +409,8 @@ type futureTrailers struct {
 }
 
 func (f *futureTrailers) ready(g *guest) bool {
-	if j := f.body.joined; j != nil {
-		return j.state == joined || j.ready(g)
+	if f.body.joined != nil {
+		return true // with lazy trailers, if need be
 	}
 	f.body.discard()
 	return f.body.ready(g)
@@ -439,7 +439,7 @@ func futureTrailersGet(g *guest, c *abi.Call) error {
 	}
 	trailers := c.None()
 	switch b := f.body; {
-	case b.joined != nil && b.joined.state == joined && !b.ended():
+	case b.joined != nil && !b.joined.moved && !b.ended():
 		lazy := g.fieldSets.take()
 		lazy.lazy, lazy.immutable = b, true
 		trailers = c.Some(c.Own(lazy))

@@ -75,6 +75,11 @@ func (g *guest) step(ctx context.Context) (plugin.Status, error) {
 	} else {
 		g.pump()
 	}
+	if b := g.bound[plugin.Response]; g.ended && b != nil && b.aborted {
+		return plugin.Status{}, &plugin.Failure{
+			Plugin: g.mod.spec.Name, Kind: plugin.Unanswered, Message: "the body handed on as that of the response broke off", Err: b.source.err,
+		}
+	}
 	return g.status(), nil
 }
 
@@ -175,6 +180,9 @@ func (g *guest) pump() {
 			continue
 		}
 		i++
+	}
+	for _, c := range g.calls {
+		c.Flush()
 	}
 	for i := range g.in {
 		g.in[i].body.discard()

@@ -114,6 +114,7 @@ func (m *Module) Close(ctx context.Context) error {
 	if m.linked != nil {
 		errs = append(errs, m.linked.Close(ctx))
 	}
+	m.services.Close()
 	return errors.Join(append(errs, m.component.Close(ctx))...)
 }
 

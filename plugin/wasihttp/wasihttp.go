@@ -27,15 +27,12 @@ const (
 
 // ABI is the kind of guest that this package runs. It is safe for concurrent
 // use.
-type ABI struct {
-	engine   *abi.Engine
-	services *host.Client
-}
+type ABI struct{ engine *abi.Engine }
 
 var _ plugin.ABI = (*ABI)(nil)
 
 // New makes the ABI on an engine, which all its plugins share.
-func New(engine *abi.Engine) *ABI { return &ABI{engine: engine, services: host.NewClient()} }
+func New(engine *abi.Engine) *ABI { return &ABI{engine: engine} }
 
 // Name implements plugin.ABI.
 func (*ABI) Name() string { return "wasi:http component" }
@@ -63,7 +60,7 @@ func (a *ABI) load(ctx context.Context, wasm []byte, spec *plugin.Spec) (_ *Modu
 	if err != nil {
 		return nil, err
 	}
-	m := &Module{spec: spec, services: a.services, component: component}
+	m := &Module{spec: spec, services: host.NewClient(), component: component}
 	defer func() {
 		if err != nil {
 			m.Close(ctx)
