@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Rebuilds the plugins of envoy/examples and the guests of internal/guests: build.sh [rust|c|js|python ...], all if none is named.
+# Rebuilds the plugins of envoy/examples and the guests of internal/guests: build.sh [rust|c|js|python|go|assemblyscript ...], all if none is named.
 # What it needs comes from the package registries into .tools, in pinned versions. Where that can't be had, the .wasm files in the
 # tree serve, and one line says so.
 set -euo pipefail
@@ -8,12 +8,14 @@ root=$(cd "$(dirname "$0")/../.." && pwd)
 tools=$root/.tools/guests
 examples=$root/envoy/examples
 guests=$root/internal/guests
+proxywasm=$guests/proxywasm
 venv=$tools/venv
 
 debian_rust=1.96.0+dfsg1-1~deb12u2
 wasi_libc=0.0~git20220510.9886d3d-2
 llvm=1:22.1.8-1~deb12u1
 wit_bindgen=0.63.0
+go=go1.26.8
 
 kept() { # language, what is missing
   echo "$1: kept the .wasm files of the tree: $2"
@@ -78,6 +80,31 @@ js_tools() {
   touch "$tools/js/done"
 }
 
+go_tools() {
+  command -v go >/dev/null || { echo "no go on PATH"; return 1; }
+  GOTOOLCHAIN=$go quietly go version || { echo "$go is needed for the same bytes, and can't be downloaded"; return 1; }
+  local folder
+  for folder in "$examples"/proxy-wasm-*/go; do
+    (cd "$folder" && quietly go mod download) || { echo "go can't download what ${folder#"$root"/}/go.mod names"; return 1; }
+  done
+}
+
+assemblyscript_tools() {
+  [ "$tools/assemblyscript/done" -nt "$proxywasm/package-lock.json" ] && return
+  command -v npm >/dev/null || { echo "no npm on PATH"; return 1; }
+  mkdir -p "$tools/assemblyscript"
+  cp "$proxywasm/package.json" "$proxywasm/package-lock.json" "$tools/assemblyscript"
+  quietly npm ci --no-audit --no-fund --prefix "$tools/assemblyscript" || { echo "npm can't install $proxywasm/package.json"; return 1; }
+  touch "$tools/assemblyscript/done"
+}
+
+# A proxy-wasm module is a core module: it is ready as the compiler leaves it.
+module() { # as built, in the tree
+  "$venv/bin/wasm-tools" validate "$1"
+  install -m 644 "$1" "$2"
+  echo "${2#"$root"/}"
+}
+
 component() { # core module, component, further options
   local core=$1 out=$2
   shift 2
@@ -100,9 +127,13 @@ cargo_build() {
 
 rust() {
   local manifest name built=$tools/target
-  (cd "$examples" && cargo_build wasm32-unknown-unknown --workspace)
+  (cd "$examples" && cargo_build wasm32-wasip1 --package proxy-wasm-plugins)
+  module "$built/wasm32-wasip1/release/proxy_wasm_plugins.wasm" "$examples/proxy-wasm-plugins/rust/plugin.wasm"
+
+  (cd "$examples" && cargo_build wasm32-unknown-unknown --workspace --exclude proxy-wasm-plugins)
   for manifest in "$examples"/*/rust/Cargo.toml; do
     name=$(basename "${manifest%/rust/Cargo.toml}")
+    [ "$name" = proxy-wasm-plugins ] && continue
     component "$built/wasm32-unknown-unknown/release/${name//-/_}.wasm" "$examples/$name/rust.wasm"
   done
 
@@ -131,10 +162,36 @@ c() {
   quietly "$tools/bin/wit-bindgen" c "$examples/wit" --world plugin --out-dir "$bindings"
   for source in "$examples"/*/c/plugin.c; do
     name=$(basename "${source%/c/plugin.c}")
+    [[ $name = proxy-wasm-* ]] && { c_module "$source"; continue; }
     "$venv/bin/python" -m ziglang cc --target=wasm32-wasi -mexec-model=reactor -Os -Wall -Wextra -Wno-gnu \
       -isystem "$bindings" "$source" "$bindings/plugin.c" "$bindings/plugin_component_type.o" \
       -Wl,--gc-sections -Wl,-s -Wl,-z,stack-size=32768 -o "$bindings/$name.wasm"
     component "$bindings/$name.wasm" "$examples/$name/c.wasm"
+  done
+}
+
+c_module() { # source
+  "$venv/bin/python" -m ziglang cc --target=wasm32-wasi -mexec-model=reactor -Os -Wall -Wextra "$1" \
+    -Wl,--gc-sections -Wl,-s -Wl,-z,stack-size=32768 -o "$tools/c/module.wasm"
+  module "$tools/c/module.wasm" "${1%.c}.wasm"
+}
+
+# Without the build id and the paths, the same source and the same Go give the same bytes.
+go_modules() {
+  local folder
+  for folder in "$examples"/proxy-wasm-*/go; do
+    (cd "$folder" && GOOS=wasip1 GOARCH=wasm GOFLAGS= GOWORK=off GOTOOLCHAIN=$go go build -trimpath -buildvcs=false -buildmode=c-shared -ldflags='-s -w -buildid=' -o "$tools/module.wasm" .)
+    module "$tools/module.wasm" "$folder/plugin.wasm"
+  done
+}
+
+assemblyscript() {
+  local source
+  for source in "$examples"/proxy-wasm-*/assemblyscript/plugin.ts; do
+    # The compiler resolves packages, and names sources, from where it is run.
+    cp "$source" "$tools/assemblyscript/plugin.ts"
+    (cd "$tools/assemblyscript" && quietly node node_modules/assemblyscript/bin/asc plugin.ts -Oz --runtime half --use abort=abort_proc_exit --binaryFile plugin.wasm)
+    module "$tools/assemblyscript/plugin.wasm" "${source%.ts}.wasm"
   done
 }
 
@@ -180,14 +237,19 @@ python() {
   done
 }
 
-for language in ${*:-rust c js python}; do
+for language in ${*:-rust c js python go assemblyscript}; do
   missing=
   case $language in
     rust) missing=$(python_tools && rust_tools) ;;
     c) missing=$(python_tools && c_tools) ;;
     js) missing=$(js_tools) ;;
     python) missing=$(python_tools) ;;
-    *) echo "build.sh: no language $language: rust, c, js or python was expected" >&2; exit 2 ;;
+    go) missing=$(python_tools && go_tools) ;;
+    assemblyscript) missing=$(python_tools && assemblyscript_tools) ;;
+    *) echo "build.sh: no language $language: rust, c, js, python, go or assemblyscript was expected" >&2; exit 2 ;;
   esac || { kept "$language" "$missing"; continue; }
-  $language
+  case $language in
+    go) go_modules ;; # go is the compiler's name
+    *) $language ;;
+  esac
 done
