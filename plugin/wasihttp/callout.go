@@ -73,7 +73,7 @@ func outgoingHandle(g *guest, c *abi.Call) error {
 			ConnectTimeout:      opts.duration(connectTimeout),
 			FirstByteTimeout:    opts.duration(firstByteTimeout),
 			BetweenBytesTimeout: opts.duration(betweenBytesTimeout),
-			Notify:              g.notify,
+			Notify:              g.wake.notify,
 		})
 		g.calls = append(g.calls, call)
 		o.sendTo(g, call)

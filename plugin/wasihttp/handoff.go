@@ -44,7 +44,7 @@ type guest struct {
 
 	ctx    context.Context // of callouts; nil before the first
 	cancel context.CancelFunc
-	wake   chan struct{}
+	wake   waker
 	wakeAt int64 // when the guest wants to be stepped by itself
 	timer  *time.Timer
 	idled  int // answers in a row that told the guest to come back later
@@ -157,14 +157,18 @@ func (g *guest) idle() error {
 // wakeSoon has the guest stepped again as soon as its body was taken.
 func (g *guest) wakeSoon(b *outgoingBody) {
 	if b.call == nil {
-		g.notify()
+		g.wake.notify()
 	}
 }
 
-// notify has the guest stepped. It may be called from any goroutine.
-func (g *guest) notify() {
+// waker is readable when its guest is to be stepped. It outlives the exchange
+// that it is used for: a wake that comes late is one too many, no more.
+type waker chan struct{}
+
+// notify may be called from any goroutine.
+func (w waker) notify() {
 	select {
-	case g.wake <- struct{}{}:
+	case w <- struct{}{}:
 	default:
 	}
 }
@@ -215,7 +219,7 @@ func (g *guest) status() plugin.Status {
 
 func (g *guest) arm(d time.Duration) {
 	if g.timer == nil {
-		g.timer = time.AfterFunc(d, g.notify)
+		g.timer = time.AfterFunc(d, g.wake.notify)
 		return
 	}
 	g.timer.Reset(d)

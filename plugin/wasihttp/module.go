@@ -54,7 +54,7 @@ func (m *Module) Start(ex *plugin.Exchange) (plugin.Guest, error) {
 
 func (m *Module) newGuest() *guest {
 	return &guest{
-		mod: m, wake: make(chan struct{}, 1), wakeAt: never,
+		mod: m, wake: make(waker, 1), wakeAt: never,
 		stdout: lines{name: "stdout"}, stderr: lines{name: "stderr"},
 	}
 }
