@@ -86,6 +86,37 @@ func TestContinue(t *testing.T) {
 	}
 }
 
+// TestUpgrade: a plugin sees the handshake of a WebSocket, and the tunnel is left
+// alone.
+func TestUpgrade(t *testing.T) {
+	for _, plugin := range []string{"header-rules", "body-passthrough"} {
+		t.Run(plugin, func(t *testing.T) {
+			stack := start(t, example(t, plugin), nil)
+			conn := dial(t, stack)
+			fmt.Fprint(conn, "GET /upgrade HTTP/1.1\r\nhost: test\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
+			reader := bufio.NewReader(conn)
+			resp, err := http.ReadResponse(reader, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			if resp.StatusCode != http.StatusSwitchingProtocols || resp.Header.Get("X-Plugin") != plugin {
+				t.Fatalf("%s, x-plugin %q", resp.Status, resp.Header.Get("X-Plugin"))
+			}
+			if seen := resp.Header.Get("X-Seen"); plugin == "header-rules" && seen != plugin {
+				t.Errorf("the upstream saw x-plugin %q", seen)
+			}
+			for _, frame := range []string{"one", "another", "the last"} {
+				fmt.Fprint(conn, frame)
+				got := make([]byte, len(frame))
+				if _, err := io.ReadFull(reader, got); err != nil || string(got) != frame {
+					t.Fatalf("%q came back, %v; want %q", got, err, frame)
+				}
+			}
+		})
+	}
+}
+
 func dial(t *testing.T, stack *extproctest.Stack) net.Conn {
 	t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(stack.URL, "http://"))

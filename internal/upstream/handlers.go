@@ -235,3 +235,20 @@ func cut(w http.ResponseWriter, r *http.Request) {
 	_ = http.NewResponseController(w).Flush()
 	panic(http.ErrAbortHandler)
 }
+
+// upgrade turns the connection into a tunnel that sends back what comes, under
+// the name of WebSocket.
+func upgrade(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get("Upgrade") != "websocket" {
+		http.Error(w, "expected upgrade: websocket", http.StatusUpgradeRequired)
+		return
+	}
+	conn, buffered, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\nx-seen: %s\r\n\r\n", r.Header.Get("X-Plugin"))
+	_, _ = io.Copy(conn, buffered) // until the client is gone
+}

@@ -63,6 +63,7 @@ func (s *Server) route() http.Handler {
 	mux.HandleFunc("/early", early)
 	mux.HandleFunc("/hints", hints)
 	mux.HandleFunc("/cut/{n}", cut)
+	mux.HandleFunc("/upgrade", upgrade)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ProtoMajor == 2 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") {
 			s.grpc.ServeHTTP(w, r)
