@@ -32,6 +32,8 @@ type Spec struct {
 	// of the configuration.
 	Files  []string
 	Limits Limits
+	// VM is for proxy-wasm modules.
+	VM VM
 	// Log receives the guest's output and messages about it.
 	Log *slog.Logger
 }

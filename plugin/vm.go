@@ -1,0 +1,28 @@
+package plugin
+
+// VM says in which virtual machine a proxy-wasm plugin runs. Plugins that agree
+// on it, on the module and on the limits share one, unless they are isolated.
+type VM struct {
+	// ID is vm_id: the name space of shared data and queues.
+	ID string
+	// Config is what the guest gets when its VM starts, as Spec.Config.
+	Config []byte
+	// RootID chooses among the plugins in a module; nil means Spec.Name.
+	RootID *string
+	// Workers is how many VMs share the exchanges; 0 leaves it to the server.
+	Workers   int
+	Isolation Isolation
+}
+
+// Isolation says what shares a VM.
+type Isolation uint8
+
+// The isolation words of Kong, which call them none, filter and stream.
+const (
+	// Shared: all plugins that may, and all their exchanges. Envoy has no other.
+	Shared Isolation = iota
+	// PerFilter: the exchanges of one plugin.
+	PerFilter
+	// PerStream: nothing; each exchange has a VM of its own.
+	PerStream
+)
