@@ -2,25 +2,17 @@ package server
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/extproc/extproc/envoy"
 	"github.com/extproc/extproc/internal/envoyrun"
@@ -46,24 +38,25 @@ func behindEnvoy(t *testing.T, strategy plugin.FailStrategy) *proxied {
 	return behind(t, strategy, false)
 }
 
-func behindEnvoyGRPC(t *testing.T) *proxied {
-	t.Helper()
-	return behind(t, plugin.FailClose, true)
-}
-
 func behind(t *testing.T, strategy plugin.FailStrategy, http2 bool) *proxied {
 	t.Helper()
-	cur, module := current(t, strategy)
 	up, err := upstream.Start(t.Context(), "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = up.Close() })
+	return before(t, strategy, http2, up.Address)
+}
+
+// before puts Envoy before the upstream at an address.
+func before(t *testing.T, strategy plugin.FailStrategy, http2 bool, address string) *proxied {
+	t.Helper()
+	cur, module := current(t, strategy)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := grpc.NewServer(ServerOptions()...)
+	g := grpc.NewServer(append(ServerOptions(), grpc.WaitForHandlers(true))...)
 	svc := New(cur, Options{Log: slog.New(slog.NewTextHandler(testLog{t}, nil))})
 	svc.Register(g)
 	go func() { _ = g.Serve(l) }()
@@ -71,7 +64,7 @@ func behind(t *testing.T, strategy plugin.FailStrategy, http2 bool) *proxied {
 
 	listen := envoytest.FreeAddress(t)
 	boot, err := envoy.Bootstrap(envoy.Options{
-		Listen: listen, Upstream: up.Address, UpstreamHTTP2: http2, ExtProc: l.Addr().String(), Admin: "127.0.0.1:0",
+		Listen: listen, Upstream: address, UpstreamHTTP2: http2, ExtProc: l.Addr().String(), Admin: "127.0.0.1:0",
 	}, envoy.Plugin{Needs: module.Needs(), FailStrategy: strategy, Timeout: time.Second})
 	if err != nil {
 		t.Fatal(err)
@@ -412,175 +405,6 @@ func TestEnvoyFailOpen(t *testing.T) {
 		for name, client := range map[string]*http.Client{"HTTP/1.1": p.http1, "HTTP/2": p.http2} {
 			t.Run(tc.name+"/"+name, func(t *testing.T) { tc.want(t, p.ask(t, client, tc.ask)) })
 		}
-	}
-	p.noneSpurious(t)
-}
-
-// TestEnvoyLarge: bodies of any size pass in bounded memory, at the pace of the
-// slower side.
-func TestEnvoyLarge(t *testing.T) {
-	p := behindEnvoy(t, plugin.FailClose)
-	const n = 256 << 20
-	for _, do := range []string{"stream-request", "pass"} {
-		t.Run(do, func(t *testing.T) {
-			peak := heapPeak(t)
-			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.url+"/sum", io.LimitReader(zeros{}, n))
-			if err != nil {
-				t.Fatal(err)
-			}
-			req.Header.Set("X-Do", do)
-			resp, err := p.http1.Do(req)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer resp.Body.Close()
-			var got upstream.Sum
-			if err := json.NewDecoder(resp.Body).Decode(&got); err != nil {
-				t.Fatal(err)
-			}
-			equal(t, got.Bytes, int64(n))
-			bounded(t, peak())
-		})
-	}
-	for _, do := range []string{"stream-response", "pass"} {
-		t.Run(do+" down", func(t *testing.T) {
-			peak := heapPeak(t)
-			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, fmt.Sprintf("%s/bytes/%d", p.url, n), nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			req.Header.Set("X-Do", do)
-			resp, err := p.http1.Do(req)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer resp.Body.Close()
-			if _, err := io.CopyN(io.Discard, resp.Body, 1<<20); err != nil {
-				t.Fatal(err)
-			}
-			time.Sleep(500 * time.Millisecond) // everything behind must wait
-			rest, err := io.Copy(io.Discard, resp.Body)
-			if err != nil {
-				t.Fatal(err)
-			}
-			equal(t, rest, int64(n-1<<20))
-			bounded(t, peak())
-		})
-	}
-	p.noneSpurious(t)
-}
-
-type zeros struct{}
-
-func (zeros) Read(b []byte) (int, error) { clear(b); return len(b), nil }
-
-// heapPeak measures the largest heap from now until the returned function is
-// called.
-func heapPeak(t *testing.T) func() uint64 {
-	t.Helper()
-	runtime.GC()
-	stop, peak := make(chan struct{}), make(chan uint64)
-	go func() {
-		var top uint64
-		for {
-			var m runtime.MemStats
-			runtime.ReadMemStats(&m)
-			top = max(top, m.HeapInuse)
-			select {
-			case <-stop:
-				peak <- top
-				return
-			case <-time.After(20 * time.Millisecond):
-			}
-		}
-	}()
-	return func() uint64 { close(stop); return <-peak }
-}
-
-func bounded(t *testing.T, peak uint64) {
-	t.Helper()
-	t.Logf("peak heap %d MiB", peak>>20)
-	if peak > 128<<20 {
-		t.Errorf("the heap grew to %d MiB", peak>>20)
-	}
-}
-
-// TestEnvoyClientGone: a client that goes away ends its guest, wherever it stands.
-func TestEnvoyClientGone(t *testing.T) {
-	p := behindEnvoy(t, plugin.FailClose)
-	for _, a := range []asked{
-		{path: "/", do: "hold"},
-		{path: "/", do: "hoard", body: strings.Repeat("x", 4<<20)},
-		{path: "/slow/5000", do: "pass"},
-		{path: "/chunks/1000", do: "stream-response"},
-	} {
-		t.Run(a.do, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
-			defer cancel()
-			req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.url+a.path, strings.NewReader(a.body))
-			if err != nil {
-				t.Fatal(err)
-			}
-			req.Header.Set("X-Do", a.do)
-			if resp, err := p.http1.Do(req); err == nil {
-				_, _ = io.Copy(io.Discard, resp.Body)
-				resp.Body.Close()
-			}
-			eventually(t, func() bool { return p.module.live.Load() == 0 })
-		})
-	}
-}
-
-func eventually(t *testing.T, what func() bool) {
-	t.Helper()
-	for end := time.Now().Add(5 * time.Second); !what(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("it did not come about in 5 s")
-		}
-	}
-}
-
-// TestEnvoyGRPC: calls pass through guests that read, change and look at bodies.
-func TestEnvoyGRPC(t *testing.T) {
-	p := behindEnvoyGRPC(t)
-	conn, err := grpc.NewClient("passthrough:///"+strings.TrimPrefix(p.url, "http://"), grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	for _, do := range []string{"pass", "headers", "stream-both"} {
-		ctx := metadata.AppendToOutgoingContext(t.Context(), "x-do", do)
-		t.Run(do+" unary", func(t *testing.T) {
-			var got wrapperspb.StringValue
-			if err := conn.Invoke(ctx, upstream.UnaryMethod, wrapperspb.String("hello"), &got); err != nil || got.Value != "hello" {
-				t.Errorf("got %q and %v", got.Value, err)
-			}
-			err := conn.Invoke(ctx, upstream.UnaryMethod, wrapperspb.String("fail"), &got)
-			equal(t, status.Code(err), codes.InvalidArgument)
-		})
-		t.Run(do+" stream", func(t *testing.T) {
-			st, err := conn.NewStream(ctx, &upstream.StreamDesc, upstream.StreamMethod)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for i := range 20 {
-				if err := st.SendMsg(wrapperspb.String(fmt.Sprint(i))); err != nil {
-					t.Fatal(err)
-				}
-				var got wrapperspb.StringValue
-				if err := st.RecvMsg(&got); err != nil {
-					t.Fatal(err)
-				}
-				equal(t, got.Value, fmt.Sprint(i))
-			}
-			if err := st.CloseSend(); err != nil {
-				t.Fatal(err)
-			}
-			if err := st.RecvMsg(new(wrapperspb.StringValue)); !errors.Is(err, io.EOF) {
-				t.Fatal(err)
-			}
-			equal(t, st.Trailer().Get("x-count"), []string{"20"})
-		})
 	}
 	p.noneSpurious(t)
 }
