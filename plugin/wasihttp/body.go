@@ -2,6 +2,7 @@ package wasihttp
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/extproc/extproc/abi"
 	"github.com/extproc/extproc/plugin"
@@ -328,10 +329,10 @@ func trailers(original plugin.Headers, t *fields) plugin.Headers {
 	case t.shows(original):
 		return original
 	}
-	list := t.list
+	list := slices.Clone(t.list)
 	for _, f := range original {
 		if isForbidden(f.Name) {
-			list = append(list[:len(list):len(list)], f)
+			list = append(list, f)
 		}
 	}
 	return list

@@ -29,7 +29,7 @@ var (
 // is changed.
 type fields struct {
 	list      plugin.Headers
-	owned     bool // list may be written to
+	owned     bool // list is nobody else's and may be written to
 	immutable bool
 	size      int // bytes in list, once it has been changed
 
@@ -127,7 +127,7 @@ func (f *fields) change(g *guest) {
 		return
 	}
 	f.owned = true
-	f.list = append(make(plugin.Headers, 0, len(f.list)+4), f.list...)
+	f.list = append(g.list(len(f.list)+4), f.list...)
 	g.held -= f.size
 	f.size = 0
 	for i := range f.list {
@@ -151,8 +151,29 @@ func (f *fields) grow(g *guest, n int) error {
 	return nil
 }
 
+// list is an empty list with room for n fields.
+func (g *guest) list(n int) plugin.Headers {
+	if k := len(g.lists); k > 0 && cap(g.lists[k-1]) >= n {
+		l := g.lists[k-1]
+		g.lists = g.lists[:k-1]
+		return l
+	}
+	return make(plugin.Headers, 0, n)
+}
+
+const (
+	listsKept  = 4
+	listMaxCap = 64
+)
+
+// dropFields gives back what f holds. What becomes of a message is never f's
+// own list but a copy.
 func dropFields(g *guest, f *fields) {
 	g.held -= f.size
+	if f.owned && len(g.lists) < listsKept && cap(f.list) <= listMaxCap {
+		clear(f.list[:cap(f.list)])
+		g.lists = append(g.lists, f.list[:0])
+	}
 	g.fieldSets.give(f)
 }
 

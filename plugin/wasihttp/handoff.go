@@ -35,6 +35,7 @@ type guest struct {
 	fieldSets slab[fields]
 	pollables slab[pollable]
 	held      int // bytes in changed fields
+	lists     []plugin.Headers
 	text      text
 	pseudo    [4]plugin.Field
 	buffer    []byte

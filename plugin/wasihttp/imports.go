@@ -180,6 +180,10 @@ var imports = []hostInterface{
 		{"get", "func(key: string) -> result<option<string>, error>", configGet},
 		{"get-all", "func() -> result<list<tuple<string, string>>, error>", configGetAll},
 	}},
+	{"wasi:config/store@0.2.0-draft-2024-09-27", nil, []row{
+		{"get", "func(key: string) -> result<option<string>, error>", configGet},
+		{"get-all", "func() -> result<list<tuple<string, string>>, error>", configGetAll},
+	}},
 	{"wasi:config/runtime@0.2.0-draft", nil, []row{
 		{"get", "func(key: string) -> result<option<string>, config-error>", configGet},
 		{"get-all", "func() -> result<list<tuple<string, string>>, config-error>", configGetAll},

@@ -68,12 +68,12 @@ func (m *Module) recycle(g *guest) {
 	clear(g.calls)
 	for i := range g.made {
 		if f := g.made[i].fields; f != nil {
-			g.fieldSets.give(f)
+			dropFields(g, f)
 		}
 	}
 	fresh := guest{
 		mod: m, wake: g.wake, wakeAt: never, timer: g.timer, buffer: g.buffer,
-		pumps: g.pumps[:0], calls: g.calls[:0], text: g.text,
+		pumps: g.pumps[:0], calls: g.calls[:0], text: g.text, lists: g.lists,
 		stdout: lines{name: g.stdout.name, partial: g.stdout.partial[:0]},
 		stderr: lines{name: g.stderr.name, partial: g.stderr.partial[:0]},
 	}
