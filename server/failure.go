@@ -18,6 +18,9 @@ import (
 //     looks whole.
 func (p *process) fail(err error) error {
 	p.end()
+	if p.ctx.Err() != nil {
+		return errGone // the client went away, and the guest's wait ended with it
+	}
 	spec := p.plugin.Spec
 	p.meter.failed(err)
 	intact := !p.local

@@ -37,6 +37,10 @@ func (marking) Load(_ context.Context, wasm []byte, _ *plugin.Spec) (plugin.Modu
 	return mark(word), nil
 }
 
+func markings() []plugin.ABI { return []plugin.ABI{marking{}} }
+
+func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
 type mark string
 
 func (m mark) Start(ex *plugin.Exchange) (plugin.Guest, error) { return &marker{ex, string(m)}, nil }
@@ -88,7 +92,7 @@ func start(t *testing.T) *running {
 	ctx, stop := context.WithCancel(context.Background())
 	r.stop = stop
 	o := serveOptions{config: r.config, grpcAddr: "unix://" + r.socket, metricsPort: port, drainTimeout: 5 * time.Second}
-	go func() { r.ended <- serve(ctx, o, []plugin.ABI{marking{}}, slog.New(slog.DiscardHandler)) }()
+	go func() { r.ended <- serve(ctx, o, markings(), discard()) }()
 	t.Cleanup(stop)
 	eventually(t, func() bool { code, _ := get(t, "http://"+r.metrics+"/readyz"); return code == 200 })
 
@@ -171,6 +175,12 @@ func TestServe(t *testing.T) {
 	eventually(t, metric("wasm_vm_reload_failure 2"))
 	if _, m := get(t, r.url); m != "two" {
 		t.Errorf("after a bad configuration: %q", m)
+	}
+
+	for _, line := range []string{"extproc_streams_failed 0", "wasm_vm_reload_success 2", "extproc_rejected_header_mutations 0", `extproc_plugin_failures_total{plugin="mark"} 0`} {
+		if !metric(line)() {
+			t.Errorf("/metrics lacks %q", line)
+		}
 	}
 
 	conn, err := grpc.NewClient("unix://"+r.socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
