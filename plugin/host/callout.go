@@ -116,6 +116,7 @@ func (c *Call) request(r *Request) (*http.Request, error) {
 // run makes the call and receives the response.
 func (c *Call) run(transport *http.Transport, req *http.Request, r *Request) {
 	defer c.cancel(nil)
+	defer context.AfterFunc(c.ctx, c.wake)() // net/http doesn't end a read of the request's body itself
 	whole := c.timeout(r.Cluster.Timeout, "connection-read-timeout")
 	defer whole.stop()
 	connect := c.timeout(r.ConnectTimeout, "connection-timeout")
@@ -273,17 +274,24 @@ func (c *Call) Close() {
 	c.cancel(context.Canceled)
 }
 
+// wake lets those who wait see that the call was cancelled.
+func (c *Call) wake() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.cond.Broadcast()
+}
+
 // body is the request's body as net/http reads it.
 type body struct{ call *Call }
 
 func (b body) Read(p []byte) (int, error) {
 	c := b.call
 	c.mu.Lock()
-	for c.sending.Len() == 0 && !c.sending.Ended && !c.closed && c.err == nil {
+	for c.sending.Len() == 0 && !c.sending.Ended && !c.closed && c.err == nil && c.ctx.Err() == nil {
 		c.cond.Wait()
 	}
 	chunk := c.sending.Take(len(p))
-	ended, broken := c.sending.Ended && c.sending.Len() == 0, c.closed || c.err != nil
+	ended, broken := c.sending.Ended && c.sending.Len() == 0, c.closed || c.err != nil || c.ctx.Err() != nil
 	c.mu.Unlock()
 	n := copy(p, chunk)
 	if n > 0 {

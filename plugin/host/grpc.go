@@ -1,6 +1,7 @@
 package host
 
 import (
+	"context"
 	"encoding/base64"
 	"fmt"
 	"net/http"
@@ -83,11 +84,12 @@ func (s GRPCStream) Cancel() { s.call.drop() }
 
 type grpcCall struct {
 	*call
-	events  GRPCEvents
-	unary   bool
-	out     outgoing
-	began   bool // OnInitialMetadata was called
-	arrived int  // messages
+	events   GRPCEvents
+	unary    bool
+	deadline time.Time // zero: none
+	out      outgoing
+	began    bool // OnInitialMetadata was called
+	arrived  int  // messages
 }
 
 // GRPC begins a call. The errors are ErrUnknownCluster, ErrBadArgument for names
@@ -100,6 +102,9 @@ func (c *Callouts) GRPC(r GRPCRequest, events GRPCEvents) (GRPCStream, error) {
 	g := &grpcCall{call: started, events: events, unary: r.Unary}
 	g.out.init(started.owner)
 	timeout := g.timeout(r)
+	if timeout > 0 {
+		g.deadline = time.Now().Add(timeout)
+	}
 	transport, err := c.transports.of(started.cluster, true)
 	var req *http.Request
 	if err == nil {
@@ -109,17 +114,19 @@ func (c *Callouts) GRPC(r GRPCRequest, events GRPCEvents) (GRPCStream, error) {
 		err = GRPCStream{g}.Send(r.Message, true)
 	}
 	if err != nil {
-		g.out.Close()
+		_ = g.out.Close()
 		started.end()
 		return GRPCStream{}, err
 	}
 	timer := started.expire(timeout)
+	stop := context.AfterFunc(started.ctx, func() { _ = g.out.Close() }) // it never fails
 	go func() {
 		g.run(transport, req)
+		stop()
 		if timer != nil {
 			timer.Stop()
 		}
-		g.out.Close()
+		_ = g.out.Close()
 		started.end()
 	}()
 	return GRPCStream{g}, nil
@@ -162,9 +169,23 @@ func (g *grpcCall) open(r GRPCRequest, timeout time.Duration) (*http.Request, er
 	req.Header["Content-Type"] = []string{"application/grpc"}
 	req.Header["Te"] = []string{"trailers"}
 	if timeout > 0 {
-		req.Header["Grpc-Timeout"] = []string{strconv.FormatInt(max(1, timeout.Milliseconds()), 10) + "m"}
+		req.Header["Grpc-Timeout"] = []string{grpcTimeout(timeout)}
 	}
 	return req.WithContext(g.ctx), nil
+}
+
+// grpcTimeout is a duration as grpc-timeout has it, at most 8 digits. It is
+// rounded up, so that the server doesn't give up first.
+func grpcTimeout(d time.Duration) string {
+	for _, unit := range []struct {
+		d    time.Duration
+		name string
+	}{{time.Millisecond, "m"}, {time.Second, "S"}, {time.Minute, "M"}} {
+		if n := (d + unit.d - 1) / unit.d; n < 1e8 {
+			return strconv.FormatInt(int64(n), 10) + unit.name
+		}
+	}
+	return "99999999H"
 }
 
 func metadataValue(f plugin.Field) string {

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/extproc/extproc/plugin"
 )
@@ -25,10 +27,11 @@ func frameOf(message []byte) []byte {
 // outgoing is the messages that wait to be sent, and as an io.ReadCloser the
 // request's body.
 type outgoing struct {
-	owner *Callouts
-	mu    sync.Mutex
-	cond  sync.Cond
-	queue plugin.Body
+	owner  *Callouts
+	mu     sync.Mutex
+	cond   sync.Cond
+	queue  plugin.Body
+	closed bool
 }
 
 func (o *outgoing) init(owner *Callouts) {
@@ -69,6 +72,9 @@ func (o *outgoing) Read(p []byte) (int, error) {
 	for o.queue.Len() == 0 && !o.queue.Ended {
 		o.cond.Wait()
 	}
+	if o.closed {
+		return 0, context.Canceled // the peer is not to take it for the guest's end
+	}
 	n := copy(p, o.queue.Take(len(p)))
 	o.owner.bytes.Add(-int64(n))
 	if n == 0 && len(p) > 0 {
@@ -77,13 +83,14 @@ func (o *outgoing) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// Close ends a Read that is under way: nothing more will be sent.
+// Close ends a Read that is under way: nothing more will be sent. net/http
+// doesn't end it itself when the context is cancelled.
 func (o *outgoing) Close() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.owner.bytes.Add(-int64(o.queue.Len()))
 	o.queue.Discard()
-	o.queue.Ended = true
+	o.queue.Ended, o.closed = true, true
 	o.cond.Broadcast()
 	return nil
 }
@@ -179,7 +186,8 @@ func (g *grpcCall) message(body io.Reader, length int) ([]byte, GRPCStatus) {
 // broken is the status of a call that broke off.
 func (g *grpcCall) broken(err error, code uint32) GRPCStatus {
 	failure := g.failure(err)
-	if failure.Code == errTimeout.Code {
+	// The server knows the deadline, too, and may be the first to act on it.
+	if failure.Code == errTimeout.Code || !g.deadline.IsZero() && !time.Now().Before(g.deadline) {
 		return GRPCStatus{grpcDeadlineExceeded, "the call's time was up"}
 	}
 	return GRPCStatus{code, failure.Error()}

@@ -2,6 +2,7 @@ package host
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -171,6 +172,9 @@ func (c *call) exchange(transport *http.Transport, req *http.Request) HTTPRespon
 const maxFields = 1024
 
 func responseHeaders(resp *http.Response) (plugin.Headers, error) {
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		return nil, &Error{Code: "HTTP-upgrade-failed", Err: errors.New("the service changes the protocol, which nobody asked for")}
+	}
 	headers := fieldsOf(resp)
 	if len(headers) > maxFields {
 		return nil, &Error{Code: "HTTP-response-header-section-size", Err: fmt.Errorf("%d fields, at most %d are accepted", len(headers), maxFields)}
