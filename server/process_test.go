@@ -131,6 +131,18 @@ func TestProcess(t *testing.T) {
 			> rb eos
 			< rh -content-length =:status: 202 =x-read: 1
 			< rb stream ABC! eos`},
+		{name: "nothing is asked ahead for HEAD", talk: `
+			> qh x-do: read-response
+			< qh
+			> rh :status: 200
+			< rh override NONE/BUFFERED trailers DEFAULT/SEND
+			> rb abc eos
+			< rb =:status: 202 =x-read: 1 body ABC!
+			---
+			> qh x-do: read-response, :method: HEAD eos
+			< qh
+			> rh :status: 200, content-length: 3 eos
+			< rh =:status: 202 =x-read: 1`},
 		{name: "held headers without a body", talk: `
 			> qh x-do: read-response
 			< qh

@@ -90,9 +90,10 @@ func (p *process) method() string {
 
 // askResponse asks for the response's body ahead of the response if the plugin
 // is known to need it then: because it reads the body before it lets the headers
-// go on, or because there may be trailers, see ask.
+// go on, or because there may be trailers, see ask. A response to HEAD has none,
+// and would lose its content-length.
 func (p *process) askResponse() bool {
-	if p.guest == nil || p.modes.fixed || p.modes.body[plugin.Response] != none {
+	if p.guest == nil || p.method() == "HEAD" || p.modes.fixed || p.modes.body[plugin.Response] != none {
 		return false
 	}
 	first, ever := p.plugin.ReadsResponseFirst.Load(), p.plugin.ReadsResponse.Load()
