@@ -76,11 +76,13 @@ func outgoingHandle(g *guest, c *abi.Call) error {
 			Notify:              g.wake.notify,
 		})
 		g.calls = append(g.calls, call)
+		dropOutgoing(g, o)
 		o.sendTo(g, call)
 		c.Result = c.Ok(c.Own(&futureResponse{call: call}))
 		return nil
 	}
 	if code, ok := g.chainClosed(); ok {
+		dropOutgoing(g, o)
 		c.Result = c.Err(code.value(c, c.ResultType().Cases[1].Type))
 		return nil
 	}

@@ -1,14 +1,18 @@
 package wasihttp_test
 
 import (
+	"context"
 	"errors"
+	"os"
 	"runtime"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/extproc/extproc/internal/checkout"
 	"github.com/extproc/extproc/plugin"
+	"github.com/extproc/extproc/plugin/wasihttp"
 )
 
 // A guest that fails spoils its own exchange and no other.
@@ -118,6 +122,24 @@ func TestLoadErrors(t *testing.T) {
 				t.Errorf("error %v", err)
 			}
 		})
+	}
+}
+
+// A plugin that never finishes starting is no plugin.
+func TestStartLoops(t *testing.T) {
+	path, err := checkout.Path("plugin", "wasihttp", "testdata", "start-loop.wasm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	wasm, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	_, err = wasihttp.New(engine()).Load(ctx, wasm, &plugin.Spec{Name: "test"})
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "does not start") {
+		t.Errorf("error %v", err)
 	}
 }
 

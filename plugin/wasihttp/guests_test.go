@@ -105,6 +105,28 @@ var examples = []want{
 		},
 	},
 	{
+		name: "an upgrade over HTTP/2", plugin: example("header-rules", "rust"),
+		request: message{headers: []string{
+			":method: CONNECT", ":protocol: websocket", ":scheme: https", ":authority: example.com", ":path: /ws", "x-secret: s", "upgrade: websocket",
+		}},
+		response: message{headers: []string{":status: 200"}},
+		check: func(t *testing.T, got outcome) {
+			got.request.is(t, true, "")
+			got.request.has(t, ":method: CONNECT", ":protocol: websocket", ":path: /ws", "x-plugin: header-rules", "upgrade: websocket", "!x-secret: s")
+			got.response.is(t, true, "")
+		},
+	},
+	{
+		name: "a tunnel", plugin: example("header-rules", "rust"),
+		request:  message{headers: []string{":method: CONNECT", ":authority: example.com:443"}},
+		response: message{headers: []string{":status: 200"}},
+		check: func(t *testing.T, got outcome) {
+			if want := []string{":method: CONNECT", ":authority: example.com:443", "x-plugin: header-rules", "x-multi: plugin"}; !slices.Equal(got.request.headers, want) {
+				t.Errorf("headers %q", got.request.headers)
+			}
+		},
+	},
+	{
 		name: "bodies are changed, trailers pass", plugin: example("body-transform", "rust"),
 		request: postRequest("x-t: 1", "te: x"), response: withTrailers(okResponse, "x-u: 2"),
 		check: func(t *testing.T, got outcome) {

@@ -102,10 +102,13 @@ func (o *outgoing) compose(g *guest, original plugin.Headers) plugin.Headers {
 		return original
 	}
 	list := make(plugin.Headers, 0, len(pseudo)+len(o.fields.list)+4)
+	for _, f := range original {
+		if isPseudo(f.Name) {
+			list = append(list, override(f, pseudo))
+		}
+	}
 	for _, p := range pseudo {
-		if value, had := original.Get(p.Name); had && (p.Value == nil || shown(value) == view(p.Value)) {
-			list = append(list, plugin.Field{Name: p.Name, Value: value})
-		} else if p.Value != nil {
+		if _, had := original.Get(p.Name); !had && p.Value != nil {
 			list = append(list, p)
 		}
 	}
@@ -115,6 +118,16 @@ func (o *outgoing) compose(g *guest, original plugin.Headers) plugin.Headers {
 		}
 	}
 	return append(list, o.fields.list...)
+}
+
+// override is a pseudo header with the guest's value, if it has one of its own.
+func override(f plugin.Field, pseudo []plugin.Field) plugin.Field {
+	for _, p := range pseudo {
+		if p.Name == f.Name && p.Value != nil && shown(f.Value) != view(p.Value) {
+			return p
+		}
+	}
+	return f
 }
 
 // keeps reports whether none of the pseudo headers differs from original's.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/extproc/extproc/abi"
 	"github.com/extproc/extproc/plugin"
@@ -24,13 +25,21 @@ type Module struct {
 
 var _ plugin.Module = (*Module)(nil)
 
+// startLimit is how long an instance may take to start.
+const startLimit = 10 * time.Second
+
 // instantiate makes an instance. Until it is leased, it has a guest without an
 // exchange.
 func (m *Module) instantiate(ctx context.Context) (*instance, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, startLimit, fmt.Errorf("did not start within %v", startLimit))
+	defer cancel()
 	g := m.newGuest()
 	i, err := m.linked.Instantiate(ctx, g)
 	g.endLog()
 	if err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			err = fmt.Errorf("%w: %w", cause, err)
+		}
 		return nil, err
 	}
 	handler := i.Func(handlerTrack, "handle")
