@@ -1,0 +1,369 @@
+package proxywasm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/extproc/extproc/abi/memory"
+	"github.com/extproc/extproc/plugin"
+)
+
+// machine is what plugins share that agree on vm_id, module and configuration of
+// the VM: the compiled code, and the VMs that run it.
+type machine struct {
+	abi      *ABI
+	key      machineKey
+	refs     int // under abi.mu
+	code     *code
+	memories *memory.Allocator
+	vmID     string
+	config   []byte
+	env      []string // "name=value"
+	limits   plugin.Limits
+	first    *Module // whose log tells what concerns no plugin
+	ctx      context.Context
+	cancel   context.CancelFunc
+
+	workers []*worker // without isolation by stream
+	turn    atomic.Uint32
+	pool    *pool // with it
+
+	mu      sync.Mutex
+	plugins []*Module // that have a root context in each VM
+}
+
+// idleMemories is how many memories of ended VMs are kept for new ones.
+const idleMemories = 16
+
+func newMachine(ctx context.Context, a *ABI, key machineKey, wasm []byte, p *Module) (*machine, error) {
+	limit := key.limits.Memory
+	if limit == 0 || limit > maxPages*wasmPage {
+		limit = maxPages * wasmPage
+	}
+	c, err := inspect(wasm, limit)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.compile(ctx, a.runtime); err != nil {
+		return nil, errors.Join(err, c.close(ctx))
+	}
+	m := &machine{
+		abi: a, key: key, code: c, vmID: key.vmID, config: []byte(key.config), limits: key.limits, first: p,
+		memories: memory.NewAllocator(memory.Config{MaxBytes: limit / wasmPage * wasmPage, Idle: idleMemories}),
+	}
+	m.ctx, m.cancel = context.WithCancel(context.Background())
+	for name, value := range p.spec.Env {
+		m.env = append(m.env, name+"="+value)
+	}
+	slices.Sort(m.env)
+	if key.isolation == plugin.PerStream {
+		m.pool = newPool(m)
+		return m, nil
+	}
+	for range key.workers {
+		w := &worker{machine: m}
+		w.changed.L = &w.mu
+		m.workers = append(m.workers, w)
+	}
+	return m, nil
+}
+
+// startVM makes a VM with a root context for every plugin.
+func (m *machine) startVM(ctx context.Context) (*vm, error) {
+	v, err := m.newVM(ctx)
+	if err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	plugins := slices.Clone(m.plugins)
+	m.mu.Unlock()
+	for _, p := range plugins {
+		if err := v.join(p); err != nil {
+			v.close()
+			return nil, err
+		}
+	}
+	return v, nil
+}
+
+// join makes the root context of a plugin.
+func (v *vm) join(p *Module) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	err := v.addRoot(p)
+	if err == nil && p.odd && v.roots[p].readRootID {
+		p.odd = false // once is enough
+		p.log(slog.LevelWarn, "the module reads its root id, but this one does not occur in it: the plugin may do nothing",
+			slog.String("root_id", p.rootID))
+	}
+	return err
+}
+
+// join adds a plugin to all VMs, starting them if it is the first.
+func (m *machine) join(ctx context.Context, p *Module) error {
+	if m.pool != nil {
+		m.plugins = []*Module{p}
+		return m.pool.fill(ctx)
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	for _, w := range m.workers {
+		group.Go(func() error { return w.join(ctx, p) })
+	}
+	if err := group.Wait(); err != nil {
+		m.part(ctx, p)
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.plugins = append(m.plugins, p)
+	return nil
+}
+
+// partPause is how often a root context is asked whether it is done.
+const partPause = 5 * time.Millisecond
+
+// part takes a plugin out of all VMs. It waits until ctx ends for root contexts
+// that have more to do.
+func (m *machine) part(ctx context.Context, p *Module) {
+	m.mu.Lock()
+	m.plugins = slices.DeleteFunc(m.plugins, func(q *Module) bool { return q == p })
+	m.mu.Unlock()
+	for _, w := range m.workers {
+		w.mu.Lock()
+		v := w.vm
+		w.mu.Unlock()
+		if v != nil {
+			v.part(ctx, p)
+		}
+	}
+}
+
+func (v *vm) part(ctx context.Context, p *Module) {
+	for {
+		v.mu.Lock()
+		gone := v.removeRoot(p)
+		v.mu.Unlock()
+		if gone {
+			return
+		}
+		select {
+		case <-time.After(partPause):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// lease finds a VM for an exchange: of two workers the one with less to do.
+func (m *machine) lease(ctx context.Context) (*vm, error) {
+	if m.pool != nil {
+		return m.pool.lease(ctx)
+	}
+	n := uint32(len(m.workers))
+	turn := m.turn.Add(1)
+	w, other := m.workers[turn%n], m.workers[(turn+1)%n]
+	if w.load() > other.load() {
+		w = other
+	}
+	return w.lease(ctx)
+}
+
+func (m *machine) giveBack(v *vm) {
+	v.active.Add(-1)
+	if m.pool != nil {
+		m.pool.giveBack(v)
+		return
+	}
+	v.mu.Lock()
+	dead := v.dead != nil
+	v.mu.Unlock()
+	if dead && v.active.Load() == 0 {
+		v.close()
+	}
+}
+
+// lost takes note that a VM can't be called any more.
+func (m *machine) lost(v *vm, err error) {
+	for _, w := range m.workers {
+		w.lost(v, err)
+	}
+}
+
+func (m *machine) count() (busy, idle int) {
+	if m.pool != nil {
+		return m.pool.count()
+	}
+	for _, w := range m.workers {
+		w.mu.Lock()
+		switch {
+		case w.vm == nil:
+		case w.vm.active.Load() > 0:
+			busy++
+		default:
+			idle++
+		}
+		w.mu.Unlock()
+	}
+	return busy, idle
+}
+
+func (m *machine) close(ctx context.Context) error {
+	m.cancel()
+	if m.pool != nil {
+		m.pool.close()
+	}
+	for _, w := range m.workers {
+		w.close()
+	}
+	m.memories.Close()
+	return m.code.close(ctx)
+}
+
+// worker is the place of one VM.
+type worker struct {
+	machine *machine
+
+	mu       sync.Mutex
+	changed  sync.Cond
+	vm       *vm   // nil while there is none
+	starting bool  // one is being started
+	err      error // why the last start failed
+	closed   bool
+}
+
+// join adds a plugin to the VM, which it starts if there is none.
+func (w *worker) join(ctx context.Context, p *Module) error {
+	w.mu.Lock()
+	v := w.vm
+	w.mu.Unlock()
+	if v != nil {
+		return v.join(p)
+	}
+	v, err := w.machine.startVM(ctx)
+	if err != nil {
+		return err
+	}
+	if err := v.join(p); err != nil {
+		v.close()
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.vm = v
+	return nil
+}
+
+func (w *worker) load() int32 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.vm == nil {
+		return 1 << 30
+	}
+	return w.vm.active.Load()
+}
+
+// lease gives the VM, waiting for one that is being started. When the last start
+// has failed there is nothing to wait for.
+func (w *worker) lease(ctx context.Context) (*vm, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.vm == nil && w.err == nil && !w.closed {
+		unwatch := context.AfterFunc(ctx, func() {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.changed.Broadcast()
+		})
+		defer unwatch()
+	}
+	for w.vm == nil {
+		switch {
+		case w.closed:
+			return nil, errClosed
+		case w.err != nil:
+			return nil, w.err
+		case ctx.Err() != nil:
+			return nil, context.Cause(ctx)
+		}
+		w.changed.Wait()
+	}
+	w.vm.active.Add(1)
+	return w.vm, nil
+}
+
+// lost starts another VM in the place of one that is finished. The caller holds
+// that one's lock.
+func (w *worker) lost(v *vm, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.vm != v {
+		return
+	}
+	w.vm = nil
+	if w.closed || errors.Is(err, errClosed) {
+		return
+	}
+	w.starting = true
+	go w.restart(v)
+}
+
+// Failed starts are repeated ever more seldom.
+const (
+	backoffBase = time.Second
+	backoffMost = time.Minute
+)
+
+func (w *worker) restart(old *vm) {
+	if old.active.Load() == 0 {
+		old.close()
+	}
+	m := w.machine
+	for backoff := backoffBase; ; backoff = min(2*backoff, backoffMost) {
+		v, err := m.startVM(m.ctx)
+		if w.started(v, err) {
+			return
+		}
+		m.first.log(slog.LevelError, "a VM does not start again", slog.Any("error", err), slog.Duration("next", backoff))
+		select {
+		case <-time.After(backoff):
+		case <-m.ctx.Done():
+			return
+		}
+	}
+}
+
+// started takes a new VM into use, and says whether there is nothing more to do.
+func (w *worker) started(v *vm, err error) bool {
+	w.mu.Lock()
+	closed := w.closed
+	if err != nil {
+		err = fmt.Errorf("it does not start: %w", err)
+	}
+	if !closed {
+		w.vm, w.err, w.starting = v, err, err != nil
+	}
+	w.changed.Broadcast()
+	w.mu.Unlock()
+	if closed && v != nil {
+		v.close()
+	}
+	return closed || err == nil
+}
+
+func (w *worker) close() {
+	w.mu.Lock()
+	v := w.vm
+	w.closed = true
+	w.changed.Broadcast()
+	w.mu.Unlock()
+	if v != nil {
+		v.close()
+	}
+}

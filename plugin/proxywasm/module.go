@@ -1,0 +1,162 @@
+package proxywasm
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/extproc/extproc/plugin"
+	"github.com/extproc/extproc/plugin/host"
+)
+
+// Module is a plugin that is loaded: a root context in each VM of its machine. It
+// is safe for concurrent use.
+type Module struct {
+	abi    *ABI
+	spec   *plugin.Spec
+	rootID string
+	// services are the ABI's, with the plugin's own callouts.
+	services *host.Services
+	machine  *machine
+	streams  sync.Pool
+	// odd says that the module seems not to know the root id.
+	odd bool
+
+	mu     sync.Mutex
+	using  int           // exchanges at work
+	closed chan struct{} // once closing: closed when using is 0
+}
+
+var _ plugin.Module = (*Module)(nil)
+
+func newModule(a *ABI, wasm []byte, spec *plugin.Spec) *Module {
+	p := &Module{abi: a, spec: spec, rootID: spec.Name, services: a.services.For(spec.Callouts)}
+	if spec.VM.RootID != nil {
+		p.rootID = *spec.VM.RootID
+	}
+	p.odd = p.rootID != "" && !mentions(wasm, p.rootID)
+	return p
+}
+
+// machineKey is what plugins have to agree on to share VMs.
+type machineKey struct {
+	code      [sha256.Size]byte
+	vmID      string
+	config    string
+	env       string
+	limits    plugin.Limits
+	workers   int
+	isolation plugin.Isolation
+	alone     *Module // with isolation, VMs are not shared
+}
+
+func (p *Module) key(code [sha256.Size]byte) machineKey {
+	spec := p.spec
+	k := machineKey{
+		code: code, vmID: spec.VM.ID, config: string(spec.VM.Config), limits: spec.Limits,
+		workers: spec.VM.Workers, isolation: spec.VM.Isolation,
+	}
+	if k.workers <= 0 {
+		k.workers = p.abi.cfg.Workers
+	}
+	for _, name := range slices.Sorted(maps.Keys(spec.Env)) {
+		k.env += name + "=" + spec.Env[name] + "\x00"
+	}
+	if k.isolation != plugin.Shared {
+		k.alone = p
+	}
+	return k
+}
+
+// Needs implements plugin.Module.
+func (p *Module) Needs() plugin.Needs {
+	var n plugin.Needs
+	n.Headers = [2]bool{true, p.watchesResponse()}
+	for _, d := range [...]plugin.Direction{plugin.Request, plugin.Response} {
+		if p.watches(d) {
+			n.Body[d] = plugin.Always
+		}
+	}
+	return n
+}
+
+// watches says whether the module looks at the body or trailers of a message.
+func (p *Module) watches(d plugin.Direction) bool {
+	has := &p.machine.code.has
+	return has[phaseCallbacks[d][plugin.BodyPart]] || has[phaseCallbacks[d][plugin.TrailersPart]]
+}
+
+// watchesResponse says whether the module looks at any part of the response,
+// if only to log it.
+func (p *Module) watchesResponse() bool {
+	return p.machine.code.has[onResponseHeaders] || p.watches(plugin.Response) || p.machine.code.has[onLog]
+}
+
+// Start implements plugin.Module. The VM is chosen with the first step, whose
+// context bounds the wait for one.
+func (p *Module) Start(ex *plugin.Exchange) (plugin.Guest, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed != nil {
+		return nil, fmt.Errorf("plugin %s: %w", p.spec.Name, plugin.ErrPoolClosed)
+	}
+	p.using++
+	s, ok := p.streams.Get().(*stream)
+	if !ok {
+		s = &stream{plugin: p, wake: make(chan struct{}, 1)}
+	}
+	s.ex = ex
+	s.halves[plugin.Request].begin(plugin.Request, &ex.Request)
+	s.halves[plugin.Response].begin(plugin.Response, &ex.Response)
+	return &lease{s}, nil
+}
+
+// recycle keeps a stream's memory for the next exchange.
+func (p *Module) recycle(s *stream) {
+	select {
+	case <-s.wake:
+	default:
+	}
+	clear(s.properties)
+	*s = stream{plugin: p, wake: s.wake, properties: s.properties}
+	p.streams.Put(s)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.using--; p.using == 0 && p.closed != nil {
+		close(p.closed)
+	}
+}
+
+// lease finds a VM for an exchange.
+func (p *Module) lease(ctx context.Context) (*vm, error) { return p.machine.lease(ctx) }
+
+func (p *Module) giveBack(v *vm) { p.machine.giveBack(v) }
+
+// Instances implements plugin.Counted: VMs with exchanges and without.
+func (p *Module) Instances() (busy, idle int) { return p.machine.count() }
+
+// Close implements plugin.Module. It waits for exchanges under way, and for a
+// root context that is not done yet to call proxy_done.
+func (p *Module) Close(ctx context.Context) error {
+	p.mu.Lock()
+	if p.closed != nil {
+		p.mu.Unlock()
+		return nil
+	}
+	p.closed = make(chan struct{})
+	if p.using == 0 {
+		close(p.closed)
+	}
+	p.mu.Unlock()
+	select {
+	case <-p.closed:
+	case <-ctx.Done():
+		// The exchanges that are left lose their VMs.
+	}
+	p.machine.part(ctx, p)
+	p.services.Callouts.Close()
+	return p.abi.drop(ctx, p.machine)
+}

@@ -1,0 +1,331 @@
+package proxywasm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tetratelabs/wazero/api"
+
+	"github.com/extproc/extproc/abi/memory"
+	"github.com/extproc/extproc/plugin"
+)
+
+// vm is an instance of a module with the contexts in it. Whoever calls into it or
+// looks at its contexts holds its lock.
+type vm struct {
+	machine *machine
+
+	mu       sync.Mutex
+	mod      api.Module
+	memory   api.Memory
+	memories *memory.Set
+	funcs    [callbackCount]api.Function // nil where the module exports none
+	alloc    api.Function
+	globals  []api.MutableGlobal // what image restores
+	watch    watchdog
+
+	ctx        callContext
+	stack      [8]uint64
+	allocStack [1]uint64
+	calls      [2]call // the one in its allocator comes second
+	allocating bool
+	starting   bool
+
+	base      Context // the VM context, of start functions and the allocator
+	current   *Context
+	effective uint32
+	contexts  map[uint32]*Context
+	roots     map[*Module]*Context
+	next      uint32 // the id given out last
+	stepping  *stream
+
+	stdout, stderr lines
+	callout        uint32 // counts the callouts
+	saved          *state // what the VM can be taken back to
+	dead           error  // why it can't be called any more
+	active         atomic.Int32
+	events         events
+}
+
+// callContext is what wazero hands to host functions.
+type callContext struct {
+	context.Context
+	vm *vm
+	// values holds what wazero looks for while it instantiates, else nil.
+	values context.Context
+}
+
+func (c *callContext) Value(key any) any {
+	if c.values == nil {
+		return nil
+	}
+	return c.values.Value(key)
+}
+
+var errClosed = errors.New("the VM is closed")
+
+// brokenRule is a rule of the ABI that a guest broke; it ends the VM.
+type brokenRule string
+
+func (b brokenRule) Error() string { return "the guest " + string(b) }
+
+// exitError ends a guest that called proc_exit.
+type exitError uint32
+
+func (e exitError) Error() string { return fmt.Sprintf("exited with code %d", uint32(e)) }
+
+// invoke calls a callback for a context and returns its result, or what counts as
+// such when the module has no such callback. An error is a *plugin.Failure, and
+// the VM is finished.
+func (v *vm) invoke(cx *Context, id callbackID, args ...uint64) (uint32, error) {
+	if v.dead != nil {
+		return 0, v.dead
+	}
+	f, row := v.funcs[id], &callbacks[id]
+	if f == nil {
+		return row.missing, nil
+	}
+	stack := v.stack[:max(v.machine.code.params[id], 1)]
+	stack[0] = 0
+	copy(stack, args)
+	if err := v.run(cx, f, stack[:max(len(stack), 1)], row.name); err != nil {
+		return 0, err
+	}
+	if !v.machine.code.results[id] {
+		return row.missing, nil
+	}
+	return uint32(stack[0]), nil
+}
+
+// run runs one of the module's functions on behalf of a context.
+func (v *vm) run(cx *Context, f api.Function, stack []uint64, name string) error {
+	limit := v.machine.limits.Timeout
+	if s := cx.stream; s != nil {
+		limit = max(limit-s.used, 1)
+	}
+	v.current, v.effective = cx, 0
+	if v.machine.limits.Timeout > 0 {
+		v.watch.begin(limit)
+	}
+	err := f.CallWithStack(&v.ctx, stack)
+	if v.machine.limits.Timeout > 0 {
+		used := v.watch.end()
+		if cx.stream != nil {
+			cx.stream.used += used
+		}
+	}
+	v.flushLog()
+	v.current, v.effective, v.allocating = &v.base, 0, false
+	var exit exitError
+	switch {
+	case err == nil, v.starting && errors.As(err, &exit) && exit == 0:
+		return nil
+	}
+	return v.fail(cx, name, err)
+}
+
+// allocate makes room in the guest's memory. The bytes are those of the guest.
+func (v *vm) allocate(n int) ([]byte, uint32, bool) {
+	v.allocStack[0] = uint64(n)
+	cx, effective := v.current, v.effective
+	v.allocating, v.current, v.effective = true, &v.base, 0
+	err := v.alloc.CallWithStack(&v.ctx, v.allocStack[:])
+	v.allocating, v.current, v.effective = false, cx, effective
+	if err != nil {
+		panic(fmt.Errorf("its allocator: %w", err))
+	}
+	at := uint32(v.allocStack[0])
+	if at == 0 {
+		return nil, 0, false
+	}
+	mem, ok := v.memory.Read(at, uint32(n))
+	return mem, at, ok
+}
+
+// fail ends the VM: every exchange on it fails with the same error.
+func (v *vm) fail(cx *Context, name string, err error) error {
+	f := &plugin.Failure{Kind: plugin.Trapped, Err: err}
+	if cx.plugin != nil {
+		f.Plugin = cx.plugin.spec.Name
+	}
+	text, rest, _ := strings.Cut(err.Error(), "\n")
+	text = strings.TrimSuffix(text, " (recovered by wazero)")
+	f.Stack = guestStack(rest)
+	var exit exitError
+	switch {
+	case v.watch.fired():
+		f.Kind, text = plugin.TimedOut, fmt.Sprintf("ran for longer than %v", v.machine.limits.Timeout)
+	case errors.As(err, &exit):
+		f.Kind = plugin.Exited
+	case v.memories.Refused():
+		f.Kind, text = plugin.OutOfMemory, "out of memory: "+text
+	}
+	f.Message = name + ": " + text
+	v.die(f)
+	return f
+}
+
+// die marks the VM as finished and has its exchanges take note.
+func (v *vm) die(err error) {
+	if v.dead != nil {
+		return
+	}
+	v.dead = err
+	for _, cx := range v.contexts {
+		if cx.stream != nil {
+			cx.stream.notify()
+		} else {
+			cx.end()
+		}
+	}
+	v.machine.lost(v, err)
+}
+
+// guestStack takes the frames out of wazero's rendering of a trap.
+func guestStack(text string) []string {
+	_, text, _ = strings.Cut(text, "wasm stack trace:\n")
+	var frames []string
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line == "" {
+			break
+		}
+		frames = append(frames, line)
+	}
+	return frames
+}
+
+// close frees the VM. The caller does not hold the lock.
+func (v *vm) close() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.die(errClosed)
+	v.watch.close()
+	if v.mod != nil {
+		_ = v.mod.Close(context.Background()) // it has nothing to fail with
+	}
+	v.memories.Free()
+}
+
+// events are calls that something outside asks for: timers, queues, callouts.
+type events struct {
+	mu      sync.Mutex
+	waiting []func()
+	running bool
+}
+
+// post has f run soon, holding the VM's lock and even if the VM is finished. It
+// does not block and may be called from any goroutine.
+func (v *vm) post(f func()) {
+	e := &v.events
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.waiting = append(e.waiting, f)
+	if !e.running {
+		e.running = true
+		go v.serve()
+	}
+}
+
+// serve runs events until there are none.
+func (v *vm) serve() {
+	e := &v.events
+	for {
+		e.mu.Lock()
+		batch := e.waiting
+		e.waiting = nil
+		e.running = len(batch) > 0
+		e.mu.Unlock()
+		if len(batch) == 0 {
+			return
+		}
+		for _, f := range batch {
+			v.mu.Lock()
+			f()
+			v.mu.Unlock()
+		}
+	}
+}
+
+// watchdog stops a guest that runs too long. Its timer is armed once in a while
+// and not for every call.
+type watchdog struct {
+	stop func()
+
+	mu       sync.Mutex
+	timer    *time.Timer
+	due      time.Time // when the timer fires; zero when it isn't armed
+	deadline time.Time // zero while the guest doesn't run
+	began    time.Time
+	bit      bool
+}
+
+func (w *watchdog) begin(limit time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.began = time.Now()
+	w.deadline = w.began.Add(limit)
+	if w.due.IsZero() || w.due.After(w.deadline) {
+		w.arm(limit)
+	}
+}
+
+func (w *watchdog) arm(d time.Duration) {
+	w.due = time.Now().Add(d)
+	if w.timer == nil {
+		w.timer = time.AfterFunc(d, w.check)
+	} else {
+		w.timer.Reset(d)
+	}
+}
+
+// end takes note that the guest doesn't run, and returns how long it did.
+func (w *watchdog) end() time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.deadline = time.Time{}
+	return time.Since(w.began)
+}
+
+// left is how long the guest may still run.
+func (w *watchdog) left() time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return time.Until(w.deadline)
+}
+
+// check stops the guest if it is past its deadline. The lock keeps it from
+// stopping one that has come back meanwhile.
+func (w *watchdog) check() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.due = time.Time{}
+	if w.deadline.IsZero() || w.bit {
+		return
+	}
+	if left := time.Until(w.deadline); left > 0 {
+		w.arm(left)
+		return
+	}
+	w.bit = true
+	w.stop()
+}
+
+func (w *watchdog) fired() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.bit
+}
+
+func (w *watchdog) close() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.deadline = time.Time{}
+	if w.timer != nil {
+		w.timer.Stop()
+	}
+}
