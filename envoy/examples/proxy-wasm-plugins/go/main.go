@@ -8,7 +8,18 @@ import (
 
 // plugins are the root ids and what makes their plugins.
 var plugins = map[string]func() types.PluginContext{
-	"headers": exchanges(func() types.HttpContext { return &headers{} }),
+	"headers":        configured(struct{}{}, func(*struct{}) types.HttpContext { return &headers{} }),
+	"body":           configured(struct{}{}, func(*struct{}) types.HttpContext { return &body{} }),
+	"json-check":     configured(struct{}{}, func(*struct{}) types.HttpContext { return &jsonCheck{} }),
+	"auth-callout":   configured(authConfig{Cluster: "auth", Path: "/check", Timeout: 1000}, newAuth),
+	"rate-limit":     configured(rateConfig{Header: "x-client", Limit: 10, Window: 60_000}, newRate),
+	"queue-producer": configured(queueConfig{Queue: "requests"}, newProducer),
+	"queue-consumer": newConsumer,
+	"tick":           newTicker,
+	"metrics":        newMeter,
+	"local-response": configured(struct{}{}, func(*struct{}) types.HttpContext { return &responder{} }),
+	"properties":     configured(reportConfig{}, newReport),
+	"chain":          configured(chainConfig{}, newLink),
 }
 
 func main() {}
@@ -41,23 +52,4 @@ type unknown struct {
 func (u *unknown) OnPluginStart(int) types.OnPluginStartStatus {
 	proxywasm.LogCriticalf("no plugin has the root id %q", u.id)
 	return types.OnPluginStartStatusFailed
-}
-
-// exchanges is a plugin without configuration or state.
-func exchanges(create func() types.HttpContext) func() types.PluginContext {
-	return func() types.PluginContext { return &stateless{create: create} }
-}
-
-type stateless struct {
-	types.DefaultPluginContext
-	create func() types.HttpContext
-}
-
-func (s *stateless) NewHttpContext(uint32) types.HttpContext { return s.create() }
-
-// check logs a hostcall's failure.
-func check(err error) {
-	if err != nil {
-		proxywasm.LogErrorf("hostcall failed: %v", err)
-	}
 }
