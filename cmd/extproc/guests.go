@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 
 	"github.com/extproc/extproc/abi"
 	"github.com/extproc/extproc/plugin"
+	"github.com/extproc/extproc/plugin/proxywasm"
 	"github.com/extproc/extproc/plugin/wasihttp"
 )
 
@@ -15,7 +17,12 @@ func guests(ctx context.Context, o guestOptions) ([]plugin.ABI, func(context.Con
 	if err != nil {
 		return nil, nil, err
 	}
-	return []plugin.ABI{wasihttp.New(engine)}, engine.Close, nil
+	legacy, err := proxywasm.New(ctx, proxywasm.Config{CacheDir: o.cache})
+	if err != nil {
+		return nil, nil, errors.Join(err, engine.Close(ctx))
+	}
+	closeAll := func(ctx context.Context) error { return errors.Join(legacy.Close(ctx), engine.Close(ctx)) }
+	return []plugin.ABI{wasihttp.New(engine), legacy}, closeAll, nil
 }
 
 // guestOptions are what the flags say about running guests.

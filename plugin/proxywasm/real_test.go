@@ -16,7 +16,10 @@ func TestHeaders(t *testing.T) {
 		t.Run(parts[2]+"/"+parts[3], func(t *testing.T) {
 			l := &logs{}
 			root := "headers"
-			m := mustLoad(t, newABI(t, Config{}), file(t, parts...), newSpec(l, func(s *plugin.Spec) { s.VM.RootID = &root; s.Config = []byte(`{"plugin":"headers","header":"x-a","value":"1"}`) }))
+			m := mustLoad(t, newABI(t, Config{}), file(t, parts...), newSpec(l, func(s *plugin.Spec) {
+				s.VM.RootID = &root
+				s.Config = []byte(`{"plugin":"headers","header":"x-a","value":"1"}`)
+			}))
 			c := begin(t, m).request(true, "x-remove: 1").ok()
 			t.Log(c.message(plugin.Request))
 			c.response(true).ok()
