@@ -25,64 +25,6 @@ const (
 	unknownLength = -1
 )
 
-// incomingBody is a body that arrives, with what came of it so far in src.
-type incomingBody struct {
-	src    *plugin.Body
-	msg    *plugin.Message // whose body it is, nil for a callout's
-	call   *host.Call
-	own    plugin.Body // src of a callout's
-	length int64       // its content-length, or unknownLength
-	err    error       // why it broke off (callouts)
-
-	stream   inputStream
-	trailers futureTrailers
-	taken    bool // stream was called
-	streams  int  // 1 while the stream's handle is there
-	touched  bool // bytes of it were read
-	dropped  bool // nobody reads on: what arrives is discarded
-	joined   *outgoingBody
-}
-
-// ended reports whether nothing more comes than is there.
-func (b *incomingBody) ended() bool {
-	return b.err != nil || b.src.Ended || b.msg != nil && b.msg.NoBody
-}
-
-// receive takes in what a callout has received.
-func (b *incomingBody) receive() {
-	if b.call != nil && b.err == nil {
-		b.err = b.call.Receive(b.src)
-	}
-}
-
-// ready reports whether there is something to read, an end included. It asks
-// for the body otherwise.
-func (b *incomingBody) ready(g *guest) bool {
-	if b.joined != nil {
-		return true
-	}
-	b.receive()
-	if b.src.Len() > 0 || b.ended() {
-		return true
-	}
-	b.want()
-	return false
-}
-
-func (b *incomingBody) want() {
-	if b.msg != nil {
-		b.msg.WantBody = true
-	}
-}
-
-// discard forgets what came, once nobody reads on.
-func (b *incomingBody) discard() {
-	if b.src != nil && b.dropped && b.joined == nil {
-		b.receive()
-		b.src.Discard()
-	}
-}
-
 // bodyState is what a guest has done with an outgoing body.
 type bodyState uint8
 
@@ -162,7 +104,7 @@ func (b *outgoingBody) decide(g *guest) {
 	case b.state == pumping || b.state == written:
 		b.release(g, plugin.Replaced)
 	}
-	b.flush(g)
+	b.flush()
 }
 
 // mustDecide settles it for good: the guest waits for something.
@@ -189,14 +131,14 @@ func (b *outgoingBody) release(g *guest, plan plugin.BodyPlan) {
 }
 
 // push queues what was copied already.
-func (b *outgoingBody) push(g *guest, chunk []byte) {
+func (b *outgoingBody) push(chunk []byte) {
 	b.unstage()
 	b.queue.Push(chunk)
 	b.written += int64(len(chunk))
 }
 
 // write copies s into the queue.
-func (b *outgoingBody) write(g *guest, s string) {
+func (b *outgoingBody) write(s string) {
 	b.written += int64(len(s))
 	if len(b.stage)+len(s) > chunkSize {
 		b.unstage()
@@ -217,7 +159,7 @@ func (b *outgoingBody) unstage() {
 }
 
 // flush hands what is queued to its receiver.
-func (b *outgoingBody) flush(g *guest) {
+func (b *outgoingBody) flush() {
 	b.unstage()
 	if b.call != nil {
 		b.call.Send(b.queue)
@@ -226,7 +168,7 @@ func (b *outgoingBody) flush(g *guest) {
 
 // budget is how much may be written now. errNobodySends says that waiting for
 // more would be in vain.
-func (b *outgoingBody) budget(g *guest) (int, error) {
+func (b *outgoingBody) budget() (int, error) {
 	n := b.queue.Len() + len(b.stage)
 	switch {
 	case b.msg == nil && b.call == nil:
@@ -282,22 +224,22 @@ func (b *outgoingBody) move(g *guest) {
 		if chunk == nil {
 			break
 		}
-		b.push(g, chunk)
+		b.push(chunk)
 	}
 	if src.err != nil {
-		b.abort(g)
+		b.abort()
 		return
 	}
 	if src.src.Len() > 0 || !src.ended() {
 		src.want()
-		b.flush(g)
+		b.flush()
 		return
 	}
 	b.moved = true
 	if b.finished {
 		b.end(g)
 	}
-	b.flush(g)
+	b.flush()
 }
 
 // ready reports whether a pumped body has been moved.
@@ -318,7 +260,7 @@ func (b *outgoingBody) end(g *guest) {
 	}
 	b.queue.Ended = true
 	b.release(g, plugin.Replaced)
-	b.flush(g)
+	b.flush()
 }
 
 // trailers is what goes on in place of original.
@@ -346,7 +288,7 @@ func (b *outgoingBody) finish(g *guest, t *fields) bool {
 	}
 	short := b.expected != unknownLength && b.written != b.expected && b.state != joined && b.state != pumping
 	if short && (b.written > 0 || !b.of.bodiless(g) && (b.msg == nil || !b.msg.NoBody)) {
-		b.abort(g)
+		b.abort()
 		return false
 	}
 	b.finished, b.trailers = true, t
@@ -361,7 +303,7 @@ func (b *outgoingBody) finish(g *guest, t *fields) bool {
 }
 
 // abort breaks the body off: its message can't be completed.
-func (b *outgoingBody) abort(g *guest) {
+func (b *outgoingBody) abort() {
 	if b.finished && b.state != pumping || b.aborted {
 		return
 	}
@@ -370,88 +312,6 @@ func (b *outgoingBody) abort(g *guest) {
 		b.call.Close()
 	}
 }
-
-func incomingBodyStream(g *guest, c *abi.Call) error {
-	b := c.Args[0].Obj.(*incomingBody)
-	if b.taken {
-		c.Result = c.Err()
-		return nil
-	}
-	b.taken, b.streams = true, 1
-	b.stream.body = b
-	c.Result = c.Ok(c.Own(&b.stream))
-	return nil
-}
-
-func incomingBodyFinish(g *guest, c *abi.Call) error {
-	b := c.Args[0].Obj.(*incomingBody)
-	if b.streams > 0 {
-		return errChildren
-	}
-	b.dropped = true
-	b.trailers.body = b
-	c.Result = c.Own(&b.trailers)
-	return nil
-}
-
-func dropIncomingBody(g *guest, b *incomingBody) {
-	if b.streams > 0 {
-		g.fault = errChildren
-	}
-	b.dropped = true
-	b.discard()
-}
-
-// futureTrailers is the resource of that name.
-type futureTrailers struct {
-	body     *incomingBody
-	got      bool
-	children int
-}
-
-func (f *futureTrailers) ready(g *guest) bool {
-	if f.body.joined != nil {
-		return true // with lazy trailers, if need be
-	}
-	f.body.discard()
-	return f.body.ready(g)
-}
-
-func futureTrailersSubscribe(g *guest, c *abi.Call) error {
-	f := c.Args[0].Obj.(*futureTrailers)
-	c.Result = c.Own(g.pollableFor(f, &f.children))
-	return g.full()
-}
-
-func futureTrailersGet(g *guest, c *abi.Call) error {
-	f := c.Args[0].Obj.(*futureTrailers)
-	c.Result = c.None()
-	if !f.ready(g) {
-		return g.idle()
-	}
-	if f.got {
-		c.Result = c.Some(c.Err())
-		return nil
-	}
-	f.got = true
-	if err := f.body.err; err != nil {
-		c.Result = c.Some(c.Ok(c.Err(codeOf(err).value(c, c.ResultType().Cases[1].Type.Cases[0].Type.Cases[1].Type))))
-		return nil
-	}
-	trailers := c.None()
-	switch b := f.body; {
-	case b.joined != nil && !b.joined.moved && !b.ended():
-		lazy := g.fieldSets.take()
-		lazy.lazy, lazy.immutable = b, true
-		trailers = c.Some(c.Own(lazy))
-	case len(b.src.Trailers) > 0:
-		trailers = c.Some(c.Own(g.shownFields(b.src.Trailers)))
-	}
-	c.Result = c.Some(c.Ok(c.Ok(trailers)))
-	return g.full()
-}
-
-func dropFutureTrailers(g *guest, f *futureTrailers) { g.orphan(f.children) }
 
 func outgoingBodyOf(g *guest, c *abi.Call) error {
 	o := c.Args[0].Obj.(*outgoing)
@@ -502,7 +362,7 @@ func dropOutgoingBody(g *guest, b *outgoingBody) {
 	if b.streams > 0 {
 		g.fault = errChildren
 	}
-	b.abort(g)
+	b.abort()
 }
 
 // sizeError is the error of a body that is not as long as declared.

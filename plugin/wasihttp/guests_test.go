@@ -69,10 +69,6 @@ func (s sent) has(t *testing.T, headers ...string) {
 	}
 }
 
-func withBody(headers []string, body ...string) message {
-	return message{headers: headers, body: body}
-}
-
 func withTrailers(m message, trailers ...string) message {
 	m.trailers = trailers
 	return m

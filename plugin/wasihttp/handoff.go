@@ -116,7 +116,7 @@ func (g *guest) swap() error {
 	for _, b := range g.bound {
 		if b != nil {
 			b.mustDecide(g)
-			b.flush(g)
+			b.flush()
 		}
 	}
 	for _, c := range g.calls {
@@ -245,7 +245,7 @@ func (g *guest) conclude(ctx context.Context) error {
 			continue
 		}
 		if g.result == nil && !b.finished {
-			b.abort(g) // its handle was left behind
+			b.abort() // its handle was left behind
 		}
 		b.unstage()
 	}

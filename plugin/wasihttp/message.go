@@ -2,8 +2,6 @@ package wasihttp
 
 import (
 	"strconv"
-	"unicode/utf8"
-	"unsafe"
 
 	"github.com/extproc/extproc/plugin"
 	"github.com/extproc/extproc/plugin/host"
@@ -24,17 +22,6 @@ func (m *incoming) header(name string) (string, bool) {
 	value, ok := m.headers.Get(name)
 	return shown(value), ok
 }
-
-// shown is a value as a string: guests get UTF-8 where they expect a string.
-func shown(value []byte) string {
-	if utf8.Valid(value) {
-		return view(value)
-	}
-	return string([]rune(string(value)))
-}
-
-// raw is s as bytes, without a copy. Nobody may change them.
-func raw(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }
 
 func (m *incoming) status() uint64 {
 	value, _ := m.headers.Get(":status")

@@ -71,7 +71,6 @@ func responseOutparamSet(g *guest, c *abi.Call) error {
 // a callout.
 type futureResponse struct {
 	call     *host.Call
-	response *incoming // of a callout, once its headers are there
 	got      bool
 	children int
 }
@@ -79,7 +78,7 @@ type futureResponse struct {
 func (f *futureResponse) ready(g *guest) bool {
 	if f.call != nil {
 		_, err := f.call.Response()
-		return err != host.ErrPending
+		return !errors.Is(err, host.ErrPending)
 	}
 	request := g.bound[plugin.Request]
 	return g.ex.Response.Arrived || request != nil && request.aborted

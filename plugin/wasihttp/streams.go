@@ -25,7 +25,7 @@ type inputStream struct {
 	children int
 }
 
-func (s *inputStream) ready(g *guest) bool { return s.body == nil || s.body.ready(g) }
+func (s *inputStream) ready(*guest) bool { return s.body == nil || s.body.ready() }
 
 // take gets up to n bytes. Once there are none and none will come, closed is
 // true.
@@ -56,7 +56,7 @@ func (s *outputStream) ready(g *guest) bool {
 	if s.body == nil || s.body.aborted {
 		return true
 	}
-	n, err := s.body.budget(g)
+	n, err := s.body.budget()
 	if n > 0 || err != nil {
 		return true
 	}
@@ -70,7 +70,7 @@ func (s *outputStream) permit(g *guest) (int, error) {
 	if s.body == nil {
 		return writeBudget, nil
 	}
-	n, err := s.body.budget(g)
+	n, err := s.body.budget()
 	if err != nil {
 		return 0, err
 	}
@@ -97,10 +97,10 @@ func (s *outputStream) put(g *guest, c *abi.Call, contents string) error {
 	if b.expected != unknownLength && b.written+int64(len(contents)) > b.expected {
 		b.written += int64(len(contents))
 		code := b.sizeError()
-		b.abort(g)
+		b.abort()
 		return streamFailed(c, code)
 	}
-	b.write(g, contents)
+	b.write(contents)
 	b.decide(g)
 	c.Result = c.Ok()
 	return nil
@@ -198,7 +198,7 @@ func checkWrite(g *guest, c *abi.Call) error {
 func streamWrite(g *guest, c *abi.Call) error {
 	s, contents := c.Args[0].Obj.(*outputStream), c.Args[1].Str
 	if s.body != nil && !s.body.aborted {
-		if n, err := s.body.budget(g); err != nil {
+		if n, err := s.body.budget(); err != nil {
 			return err
 		} else if len(contents) > n {
 			return errBudget
@@ -222,7 +222,7 @@ func awaitAndPut(g *guest, c *abi.Call, contents string) error {
 		return err
 	}
 	if s.body != nil && !s.body.aborted {
-		if _, err := s.body.budget(g); err != nil {
+		if _, err := s.body.budget(); err != nil {
 			return err
 		}
 	}
@@ -246,7 +246,7 @@ func writeZeroes(g *guest, c *abi.Call) error {
 		return errBudget
 	}
 	if s.body != nil && !s.body.aborted {
-		if room, err := s.body.budget(g); err != nil {
+		if room, err := s.body.budget(); err != nil {
 			return err
 		} else if n > uint64(room) {
 			return errBudget
@@ -317,7 +317,7 @@ func (s *outputStream) splice(g *guest, c *abi.Call, chunk []byte) error {
 	if err := b.writing(g); err != nil {
 		return err
 	}
-	b.push(g, chunk)
+	b.push(chunk)
 	b.decide(g)
 	c.Result = c.Ok()
 	return nil

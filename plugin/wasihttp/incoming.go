@@ -1,0 +1,147 @@
+package wasihttp
+
+import (
+	"github.com/extproc/extproc/abi"
+	"github.com/extproc/extproc/plugin"
+	"github.com/extproc/extproc/plugin/host"
+)
+
+// incomingBody is a body that arrives, with what came of it so far in src.
+type incomingBody struct {
+	src    *plugin.Body
+	msg    *plugin.Message // whose body it is, nil for a callout's
+	call   *host.Call
+	own    plugin.Body // src of a callout's
+	length int64       // its content-length, or unknownLength
+	err    error       // why it broke off (callouts)
+
+	stream   inputStream
+	trailers futureTrailers
+	taken    bool // stream was called
+	streams  int  // 1 while the stream's handle is there
+	touched  bool // bytes of it were read
+	dropped  bool // nobody reads on: what arrives is discarded
+	joined   *outgoingBody
+}
+
+// ended reports whether nothing more comes than is there.
+func (b *incomingBody) ended() bool {
+	return b.err != nil || b.src.Ended || b.msg != nil && b.msg.NoBody
+}
+
+// receive takes in what a callout has received.
+func (b *incomingBody) receive() {
+	if b.call != nil && b.err == nil {
+		b.err = b.call.Receive(b.src)
+	}
+}
+
+// ready reports whether there is something to read, an end included. It asks
+// for the body otherwise.
+func (b *incomingBody) ready() bool {
+	if b.joined != nil {
+		return true
+	}
+	b.receive()
+	if b.src.Len() > 0 || b.ended() {
+		return true
+	}
+	b.want()
+	return false
+}
+
+func (b *incomingBody) want() {
+	if b.msg != nil {
+		b.msg.WantBody = true
+	}
+}
+
+// discard forgets what came, once nobody reads on.
+func (b *incomingBody) discard() {
+	if b.src != nil && b.dropped && b.joined == nil {
+		b.receive()
+		b.src.Discard()
+	}
+}
+
+func incomingBodyStream(g *guest, c *abi.Call) error {
+	b := c.Args[0].Obj.(*incomingBody)
+	if b.taken {
+		c.Result = c.Err()
+		return nil
+	}
+	b.taken, b.streams = true, 1
+	b.stream.body = b
+	c.Result = c.Ok(c.Own(&b.stream))
+	return nil
+}
+
+func incomingBodyFinish(g *guest, c *abi.Call) error {
+	b := c.Args[0].Obj.(*incomingBody)
+	if b.streams > 0 {
+		return errChildren
+	}
+	b.dropped = true
+	b.trailers.body = b
+	c.Result = c.Own(&b.trailers)
+	return nil
+}
+
+func dropIncomingBody(g *guest, b *incomingBody) {
+	if b.streams > 0 {
+		g.fault = errChildren
+	}
+	b.dropped = true
+	b.discard()
+}
+
+// futureTrailers is the resource of that name.
+type futureTrailers struct {
+	body     *incomingBody
+	got      bool
+	children int
+}
+
+func (f *futureTrailers) ready(*guest) bool {
+	if f.body.joined != nil {
+		return true // with lazy trailers, if need be
+	}
+	f.body.discard()
+	return f.body.ready()
+}
+
+func futureTrailersSubscribe(g *guest, c *abi.Call) error {
+	f := c.Args[0].Obj.(*futureTrailers)
+	c.Result = c.Own(g.pollableFor(f, &f.children))
+	return g.full()
+}
+
+func futureTrailersGet(g *guest, c *abi.Call) error {
+	f := c.Args[0].Obj.(*futureTrailers)
+	c.Result = c.None()
+	if !f.ready(g) {
+		return g.idle()
+	}
+	if f.got {
+		c.Result = c.Some(c.Err())
+		return nil
+	}
+	f.got = true
+	if err := f.body.err; err != nil {
+		c.Result = c.Some(c.Ok(c.Err(codeOf(err).value(c, c.ResultType().Cases[1].Type.Cases[0].Type.Cases[1].Type))))
+		return nil
+	}
+	trailers := c.None()
+	switch b := f.body; {
+	case b.joined != nil && !b.joined.moved && !b.ended():
+		lazy := g.fieldSets.take()
+		lazy.lazy, lazy.immutable = b, true
+		trailers = c.Some(c.Own(lazy))
+	case len(b.src.Trailers) > 0:
+		trailers = c.Some(c.Own(g.shownFields(b.src.Trailers)))
+	}
+	c.Result = c.Some(c.Ok(c.Ok(trailers)))
+	return g.full()
+}
+
+func dropFutureTrailers(g *guest, f *futureTrailers) { g.orphan(f.children) }
