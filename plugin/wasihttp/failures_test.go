@@ -162,6 +162,20 @@ func TestResponseOnly(t *testing.T) {
 	}
 }
 
+// A body that nobody will read doesn't pile up, though the proxy sends it.
+func TestUnreadBodyIsDiscarded(t *testing.T) {
+	m := load(t, guestFile("hostile"))
+	p := newProxy(t, m, post("/no-body", bigMessage(postRequest(), 10_000, 10)), okResponse)
+	p.unasked = true
+	got := p.run()
+	if got.err != nil || p.fed[plugin.Request] != 10 {
+		t.Fatalf("%d chunks sent, %v", p.fed[plugin.Request], got.err)
+	}
+	if n := p.ex.Request.In.Len(); n > 10_000 {
+		t.Errorf("%d bytes piled up", n)
+	}
+}
+
 // Exchanges beyond the limit wait for an instance, and no longer than their
 // proxy does.
 func TestInstancesAreLimited(t *testing.T) {

@@ -29,7 +29,7 @@ func (w want) run(t *testing.T) {
 	for _, mode := range []string{"asked for", "unasked", "at once"} { // the instance is reused
 		t.Run(mode, func(t *testing.T) {
 			p := newProxy(t, m, w.request, w.response)
-			p.responseUnasked = mode != "asked for"
+			p.unasked = mode != "asked for"
 			p.bodiesInOneMoment = mode == "at once"
 			got := p.run()
 			if got.err != nil {

@@ -199,11 +199,11 @@ var imports = []hostInterface{
 
 var httpResources = []abi.Resource{
 	{Name: "fields", Drop: dropping(dropFields)},
-	{Name: "incoming-request"},
+	{Name: "incoming-request", Drop: dropping(dropIncoming)},
 	{Name: "outgoing-request", Drop: dropping(dropOutgoing)},
 	{Name: "request-options"},
 	{Name: "response-outparam"},
-	{Name: "incoming-response"},
+	{Name: "incoming-response", Drop: dropping(dropIncoming)},
 	{Name: "incoming-body", Drop: dropping(dropIncomingBody)},
 	{Name: "future-trailers", Drop: dropping(dropFutureTrailers)},
 	{Name: "outgoing-response", Drop: dropping(dropOutgoing)},

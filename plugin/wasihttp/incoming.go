@@ -64,6 +64,22 @@ func (b *incomingBody) discard() {
 	}
 }
 
+// dropIncoming drops a message. A body that wasn't taken out of it is lost.
+func dropIncoming(_ *guest, m *incoming) {
+	if !m.consumed {
+		m.body.drop()
+	}
+}
+
+// drop takes note that nobody will read on.
+func (b *incomingBody) drop() {
+	b.dropped = true
+	b.discard()
+	if b.call != nil && b.joined == nil && !b.src.Ended {
+		b.call.Close()
+	}
+}
+
 func incomingBodyStream(g *guest, c *abi.Call) error {
 	b := c.Args[0].Obj.(*incomingBody)
 	if b.taken {
@@ -91,8 +107,7 @@ func dropIncomingBody(g *guest, b *incomingBody) {
 	if b.streams > 0 {
 		g.fault = errChildren
 	}
-	b.dropped = true
-	b.discard()
+	b.drop()
 }
 
 // futureTrailers is the resource of that name.

@@ -178,7 +178,7 @@ type proxy struct {
 	fed               [2]int // chunks
 	out               outcome
 	closeAfter        int  // steps; 0 is never
-	responseUnasked   bool // bodies are sent without being asked for
+	unasked           bool // bodies are sent without being asked for
 	responseAtOnce    bool
 	bodiesInOneMoment bool
 }
@@ -242,7 +242,7 @@ func (p *proxy) arrive(d plugin.Direction) {
 func (p *proxy) feed() bool {
 	for d := range plugin.Direction(2) {
 		m := p.ex.Message(d)
-		if !m.Arrived || m.NoBody || m.In.Ended || !(m.WantBody || p.responseUnasked) || m.Released && m.Plan == plugin.Untouched {
+		if !m.Arrived || m.NoBody || m.In.Ended || !(m.WantBody || p.unasked) || m.Released && m.Plan == plugin.Untouched {
 			continue
 		}
 		p.feedBody(d)
