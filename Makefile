@@ -41,7 +41,7 @@ lint: $(GOLANGCI) ## vet and lint
 	$(GOLANGCI) fmt --diff ./...
 	$(GOLANGCI) run ./...
 
-generated: ## write golden files anew; fails if they were out of date
+generated: tools ## write golden files anew; fails if they were out of date
 	go test ./envoy -run 'Golden|Compose' -update
 	@[ -z "$$(git status --porcelain -- envoy/testdata envoy/compose)" ] || { \
 		git status --short -- envoy/testdata envoy/compose; echo "generated files were out of date: commit them"; exit 1; }
