@@ -34,14 +34,9 @@ func (r *reservation) adopt(img *Image) error {
 	return nil
 }
 
-func (r *reservation) reset(img *Image, _ *history) (dirty int, ok bool) {
+func (r *reservation) reset(img *Image, grown int, _ *history) (dirty int, ok bool) {
+	clear(r.mem[img.size:max(grown, img.size)])
 	return restore(r.mem[:img.size], img.content), true
-}
-
-// zero makes the bytes of a range zero.
-func (r *reservation) zero(from, to int) bool {
-	clear(r.mem[from:to])
-	return true
 }
 
 // clear drops the memory: the garbage collector makes cleared ones.

@@ -19,6 +19,8 @@ type Linear struct {
 	freed   bool
 	size    uint64 // in bytes
 	image   *Image
+	// grown is the size that Shrink has found, when Reset has yet to clear it.
+	grown int
 	// shrinking makes Reallocate answer with the size that Shrink wants.
 	shrinking bool
 	history   history
@@ -163,7 +165,9 @@ func (l *Linear) Reset() (dirty int, ok bool) {
 	if l.res == nil || l.image == nil || l.size != uint64(l.image.size) {
 		return 0, false
 	}
-	return l.res.reset(l.image, &l.history)
+	grown := max(l.grown, l.image.size)
+	l.grown = 0
+	return l.res.reset(l.image, grown, &l.history)
 }
 
 // growable is what Shrink needs of the engine's view of a memory.
@@ -171,7 +175,8 @@ type growable interface {
 	Grow(pages uint32) (previous uint32, ok bool)
 }
 
-// Shrink takes a memory that has grown back to its image's size. The engine has
+// Shrink takes a memory that has grown back to its image's size. Reset is to
+// follow: it makes what lies behind zero. The engine has
 // no operation for that, but on a growth it adopts whatever size Reallocate
 // answers with: so mem, its view of the memory, is grown by a page, and gets
 // less. Shrink returns false if the engine refuses, as for a memory at its
@@ -187,7 +192,7 @@ func (l *Linear) Shrink(mem growable) bool {
 		l.mu.Unlock()
 		return true
 	}
-	if mem == nil || !l.res.zero(int(size), int(was)) {
+	if mem == nil {
 		l.mu.Unlock()
 		return false
 	}
@@ -201,6 +206,7 @@ func (l *Linear) Shrink(mem growable) bool {
 		l.size = was
 		return false
 	}
+	l.grown = int(was)
 	l.set.alloc.refund(was - size)
 	return true
 }

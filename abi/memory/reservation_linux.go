@@ -71,18 +71,18 @@ func (r *reservation) remap(size, flags, fd int) error {
 }
 
 // reset copies the image's content over pages of the memory's own, or drops
-// them.
-func (r *reservation) reset(img *Image, h *history) (dirty int, ok bool) {
-	if img.size == 0 {
+// them. Behind the image it makes the memory zero, up to grown.
+func (r *reservation) reset(img *Image, grown int, h *history) (dirty int, ok bool) {
+	if grown == 0 {
 		return 0, true
 	}
-	mapped := r.mem[:roundUp(img.size)]
+	mapped := r.mem[:roundUp(grown)]
 	if r.heap || img.file.fd < 0 {
-		return restore(r.mem[:img.size], img.content), true
+		return r.restore(img, grown), true
 	}
 	var err error
 	if r.own, err = ownPages(mapped, r.own[:0]); err != nil {
-		return restore(r.mem[:img.size], img.content), true
+		return r.restore(img, grown), true
 	}
 	for _, s := range r.own {
 		dirty += (s.to - s.from) / osPage
@@ -91,22 +91,16 @@ func (r *reservation) reset(img *Image, h *history) (dirty int, ok bool) {
 		return dirty, unix.Madvise(mapped, unix.MADV_DONTNEED) == nil
 	}
 	for _, s := range r.own {
-		copy(mapped[s.from:s.to], img.content[s.from:s.to])
+		n := copy(mapped[s.from:s.to], img.content[min(s.from, img.size):])
+		clear(mapped[s.from+n : s.to])
 	}
 	return dirty, true
 }
 
-// clearAtMost is the size up to which clearing memory is cheaper than to drop
-// its pages and have them faulted in again.
-const clearAtMost = 256 << 10
-
-// zero makes the bytes of a range zero.
-func (r *reservation) zero(from, to int) bool {
-	if r.heap || to-from <= clearAtMost || roundUp(from) != from {
-		clear(r.mem[from:to])
-		return true
-	}
-	return unix.Madvise(r.mem[from:roundUp(to)], unix.MADV_DONTNEED) == nil
+// restore is reset where the system doesn't tell which pages were written.
+func (r *reservation) restore(img *Image, grown int) (dirty int) {
+	clear(r.mem[img.size:max(grown, img.size)])
+	return restore(r.mem[:img.size], img.content)
 }
 
 // clear makes the content zero again, without an image. If that fails it unmaps
