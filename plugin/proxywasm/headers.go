@@ -103,10 +103,13 @@ func (cx *Context) list(id uint32) (list plugin.Headers, ok bool) {
 	if id%2 == 1 {
 		m = &h.trailers
 	}
-	if s.logging {
-		return m.list, id != requestTrailersMap && m.list != nil
+	if s.logging && id != requestTrailersMap {
+		return m.list, m.list != nil
 	}
-	return m.list, m.visible
+	if !m.visible {
+		return nil, false
+	}
+	return m.list, true
 }
 
 func mapSize(c *call) Status {

@@ -36,6 +36,9 @@ type machine struct {
 	turn    atomic.Uint32
 	pool    *pool // with it
 
+	// growing is held while VMs are started and plugins added, so that every VM has
+	// every plugin.
+	growing sync.Mutex
 	mu      sync.Mutex
 	plugins []*Module // that have a root context in each VM
 }
@@ -113,6 +116,8 @@ func (m *machine) join(ctx context.Context, p *Module) error {
 		m.plugins = []*Module{p}
 		return m.pool.fill(ctx)
 	}
+	m.growing.Lock()
+	defer m.growing.Unlock()
 	group, ctx := errgroup.WithContext(ctx)
 	for _, w := range m.workers {
 		group.Go(func() error { return w.join(ctx, p) })
@@ -231,12 +236,11 @@ func (m *machine) close(ctx context.Context) error {
 type worker struct {
 	machine *machine
 
-	mu       sync.Mutex
-	changed  sync.Cond
-	vm       *vm   // nil while there is none
-	starting bool  // one is being started
-	err      error // why the last start failed
-	closed   bool
+	mu      sync.Mutex
+	changed sync.Cond
+	vm      *vm   // nil while there is none
+	err     error // why the last start failed
+	closed  bool
 }
 
 // join adds a plugin to the VM, which it starts if there is none.
@@ -255,10 +259,7 @@ func (w *worker) join(ctx context.Context, p *Module) error {
 		v.close()
 		return err
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.vm = v
-	return nil
+	return w.use(v, nil)
 }
 
 func (w *worker) load() int32 {
@@ -310,7 +311,6 @@ func (w *worker) lost(v *vm, err error) {
 	if w.closed || errors.Is(err, errClosed) {
 		return
 	}
-	w.starting = true
 	go w.restart(v)
 }
 
@@ -326,8 +326,8 @@ func (w *worker) restart(old *vm) {
 	}
 	m := w.machine
 	for backoff := backoffBase; ; backoff = min(2*backoff, backoffMost) {
-		v, err := m.startVM(m.ctx)
-		if w.started(v, err) {
+		err := w.start()
+		if err == nil {
 			return
 		}
 		m.first.log(slog.LevelError, "a VM does not start again", slog.Any("error", err), slog.Duration("next", backoff))
@@ -339,22 +339,37 @@ func (w *worker) restart(old *vm) {
 	}
 }
 
-// started takes a new VM into use, and says whether there is nothing more to do.
-func (w *worker) started(v *vm, err error) bool {
+// start makes a VM if there is none, and has those told that wait for it.
+func (w *worker) start() error {
+	m := w.machine
+	m.growing.Lock()
+	defer m.growing.Unlock()
 	w.mu.Lock()
-	closed := w.closed
+	needed := w.vm == nil && !w.closed
+	w.mu.Unlock()
+	if !needed {
+		return nil
+	}
+	v, err := m.startVM(m.ctx)
 	if err != nil {
 		err = fmt.Errorf("it does not start: %w", err)
 	}
+	return w.use(v, err)
+}
+
+// use takes a VM into use, or takes note of why there is none.
+func (w *worker) use(v *vm, err error) error {
+	w.mu.Lock()
+	closed := w.closed
 	if !closed {
-		w.vm, w.err, w.starting = v, err, err != nil
+		w.vm, w.err = v, err
 	}
 	w.changed.Broadcast()
 	w.mu.Unlock()
 	if closed && v != nil {
-		v.close()
+		v.close() // takes the worker's lock
 	}
-	return closed || err == nil
+	return err
 }
 
 func (w *worker) close() {
