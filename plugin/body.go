@@ -5,6 +5,7 @@ type Body struct {
 	chunks [][]byte
 	head   int
 	size   int
+	taken  bool // some of it was removed, other than to be moved on
 
 	// Ended is set when no further chunk will be pushed.
 	Ended bool
@@ -27,6 +28,12 @@ func (b *Body) Pop() []byte {
 	if b.head == len(b.chunks) {
 		return nil
 	}
+	b.taken = true
+	return b.shift()
+}
+
+// shift is Pop for a queue that isn't empty, of a chunk that is not lost.
+func (b *Body) shift() []byte {
 	chunk := b.chunks[b.head]
 	b.chunks[b.head] = nil
 	b.head++
@@ -49,14 +56,37 @@ func (b *Body) Take(n int) []byte {
 	}
 	b.chunks[b.head] = chunk[n:]
 	b.size -= n
+	b.taken = true
 	return chunk[:n:n]
 }
 
 // Len is the number of bytes queued.
 func (b *Body) Len() int { return b.size }
 
+// Intact says whether nothing has been removed.
+func (b *Body) Intact() bool { return !b.taken }
+
+// moveTo appends what is queued to another queue.
+func (b *Body) moveTo(to *Body) {
+	for b.head < len(b.chunks) {
+		to.Push(b.shift())
+	}
+}
+
+// prepend moves what another queue holds before what is queued.
+func (b *Body) prepend(from *Body) {
+	if from.size == 0 {
+		return
+	}
+	b.chunks = append(append([][]byte(nil), from.chunks[from.head:]...), b.chunks[b.head:]...)
+	b.head = 0
+	b.size += from.size
+	from.chunks, from.head, from.size = nil, 0, 0
+}
+
 // Discard drops what is queued.
 func (b *Body) Discard() {
+	b.taken = b.taken || b.size > 0
 	clear(b.chunks)
 	b.chunks, b.head, b.size = b.chunks[:0], 0, 0
 }

@@ -1,18 +1,21 @@
 package plugin
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
 )
 
-// Config is a configuration file, checked and with defaults filled in.
+// Config is a configuration file, checked and with defaults filled in. The
+// plugins are in the order in which requests reach them.
 type Config struct {
 	Plugins []*Spec
 }
@@ -62,7 +65,7 @@ func ParseConfig(path string, text []byte, log *slog.Logger) (*Config, error) {
 // whole checks what concerns more than one field.
 func (r *reader) whole(root *yaml.Node, c *Config) error {
 	if len(c.Plugins) == 0 {
-		return r.fail(root, "plugins", "names no plugin, expected one")
+		return r.fail(root, "plugins", "names no plugin, expected at least one")
 	}
 	list := entry(root, "plugins")
 	seen := map[string]bool{}
@@ -73,10 +76,13 @@ func (r *reader) whole(root *yaml.Node, c *Config) error {
 		}
 		seen[s.Name] = true
 	}
-	if len(c.Plugins) > 1 {
-		return r.fail(list.Content[1], "plugins[1]", "chains are not supported yet, expected one plugin")
-	}
+	slices.SortStableFunc(c.Plugins, inOrder)
 	return nil
+}
+
+// inOrder compares plugins by their places in a chain.
+func inOrder(a, b *Spec) int {
+	return cmp.Or(cmp.Compare(a.Stage, b.Stage), cmp.Compare(b.Priority, a.Priority))
 }
 
 // plugin reads one entry of the list of plugins.

@@ -152,8 +152,8 @@ func TestConfigErrors(t *testing.T) {
 		{"null", "f.yaml:1: the configuration: is nothing, expected a mapping"},
 		{"plugin: []", "f.yaml:1: plugin: unknown field, did you mean plugins?"},
 		{"quite_different: []", "f.yaml:1: quite_different: unknown field, expected one of plugins"},
-		{"plugins: []", "f.yaml:1: plugins: names no plugin, expected one"},
-		{"{}", "f.yaml:1: plugins: names no plugin, expected one"},
+		{"plugins: []", "f.yaml:1: plugins: names no plugin, expected at least one"},
+		{"{}", "f.yaml:1: plugins: names no plugin, expected at least one"},
 		{"plugins: {}", "f.yaml:1: plugins: is a mapping, expected a list"},
 		{"plugins: [a]", `f.yaml:1: plugins[0]: is "a", expected a mapping`},
 		{"plugins: [{}]", "f.yaml:1: plugins[0].pluginName: is missing"},
@@ -200,7 +200,6 @@ func TestConfigErrors(t *testing.T) {
 		{good + "  pluginConfig: {a: 1, a: 2}", `f.yaml:4: plugins[0].pluginConfig.a: occurs twice`},
 		{good + "  pluginConfig: {[a]: 1}", `f.yaml:4: plugins[0].pluginConfig: a key is a list, expected a word`},
 		{good + "- pluginName: a\n  url: b", `f.yaml:4: plugins[1].pluginName: "a" is the name of another plugin too`},
-		{good + "- pluginName: b\n  url: b", `f.yaml:4: plugins[1]: chains are not supported yet, expected one plugin`},
 	} {
 		_, err := ParseConfig("f.yaml", []byte(tc.text), quietLog)
 		if err == nil {
@@ -248,4 +247,33 @@ func FuzzConfig(f *testing.F) {
 			t.Errorf("the error has several lines: %v", err)
 		}
 	})
+}
+
+// TestOrder: plugins stand in the order in which requests reach them.
+func TestOrder(t *testing.T) {
+	text := "plugins:\n"
+	for _, p := range []string{
+		"{pluginName: last, url: x}",
+		"{pluginName: late, url: x, priority: 5}",
+		"{pluginName: stats, url: x, phase: STATS}",
+		"{pluginName: authz, url: x, phase: AUTHZ, priority: -1}",
+		"{pluginName: authz-first, url: x, phase: AUTHZ}",
+		"{pluginName: authn, url: x, phase: AUTHN, priority: -9}",
+		"{pluginName: authz-listed-later, url: x, phase: AUTHZ}",
+		"{pluginName: very-last, url: x, phase: UNSPECIFIED_PHASE}",
+	} {
+		text += "- " + p + "\n"
+	}
+	c, err := ParseConfig("f.yaml", []byte(text), quietLog)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, s := range c.Plugins {
+		names = append(names, s.Name)
+	}
+	want := "authn authz-first authz-listed-later authz stats late last very-last"
+	if got := strings.Join(names, " "); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
 }

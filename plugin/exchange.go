@@ -38,6 +38,9 @@ type Message struct {
 	// In is the body as it arrives. It fills only once the proxy sends it, see
 	// WantBody.
 	In Body
+	// Taken is set when the headers have gone on: what was released can't be
+	// taken back.
+	Taken bool
 
 	// Written by the guest.
 
@@ -55,6 +58,33 @@ type Message struct {
 	// Out is the body the guest hands on when Plan is Replaced. Out.Trailers are
 	// the trailers that go on.
 	Out Body
+}
+
+// Complete says whether the guest has done all it had to for this message.
+func (m *Message) Complete() bool {
+	return m.Released && (m.Plan == Untouched || m.Out.Ended)
+}
+
+// intact says whether the guest can be left out with nothing lost.
+func (m *Message) intact() bool {
+	if m.Taken {
+		return m.Complete()
+	}
+	return m.In.Intact()
+}
+
+// revert takes back what has not gone on.
+func (m *Message) revert() {
+	if !m.Taken {
+		m.Released, m.Headers, m.Plan, m.Out = false, nil, Untouched, Body{}
+	}
+}
+
+// pass lets the message go on as it came, once it is there.
+func (m *Message) pass() {
+	if m.Arrived && !m.Released {
+		m.Headers, m.Plan, m.Released = m.Original, Untouched, true
+	}
 }
 
 // BodyPlan says what becomes of a message's body and trailers.

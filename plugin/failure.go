@@ -24,6 +24,33 @@ var failureNames = [...]string{"trapped", "timed out", "out of memory", "exited"
 // String is the kind in words: "timed out".
 func (k FailureKind) String() string { return failureNames[k] }
 
+// Remedy is what becomes of an exchange after a failure.
+type Remedy uint8
+
+// The remedies.
+const (
+	// Finished: the plugin had done all it had to, and the exchange goes on.
+	Finished Remedy = iota
+	// Passed: the exchange goes on without the plugin; what it had not released
+	// passes as it came.
+	Passed
+	// Refused: the answer is 503.
+	Refused
+)
+
+// remedy is the one place that decides what becomes of an exchange. The work was
+// complete if all that the plugin had to do is done, and is intact if nothing it
+// took or gave would be missing without it.
+func (s FailStrategy) remedy(complete, intact bool) Remedy {
+	switch {
+	case complete:
+		return Finished
+	case s == FailOpen && intact:
+		return Passed
+	}
+	return Refused
+}
+
 // Failure is the error of an exchange whose guest failed. Its instance is gone.
 type Failure struct {
 	Plugin  string // its name

@@ -199,10 +199,10 @@ func TestReload(t *testing.T) {
 		}
 		write(t, filepath.Join(dir, v, "p.wasm"), component+v)
 	}
-	link(t, dir, "v1")
+	symlink(t, dir, "v1")
 	write(t, config, "plugins: [{pluginName: a, url: data/p.wasm}]")
 	eventually(t, is("v1 0"))
-	link(t, dir, "v2")
+	symlink(t, dir, "v2")
 	eventually(t, is("v2 0"))
 
 	loaded := abi.loaded.Load()
@@ -218,7 +218,7 @@ func TestReload(t *testing.T) {
 	equal(t, abi.closed.Load(), abi.loaded.Load())
 }
 
-func link(t *testing.T, dir, to string) {
+func symlink(t *testing.T, dir, to string) {
 	t.Helper()
 	tmp := filepath.Join(dir, "tmp")
 	if err := os.Symlink(to, tmp); err != nil {

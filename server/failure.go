@@ -2,58 +2,94 @@ package server
 
 import (
 	"errors"
+	"log/slog"
 	"net/http"
+	"time"
 
 	"github.com/extproc/extproc/plugin"
 )
 
-// fail turns an error of the guest, or of what the guest wanted, into the
-// plugin's policy. It returns nil if the exchange goes on without the guest.
+// fail ends an exchange that a plugin's policy refuses. An error that isn't a
+// plugin's own is of what plugins want and the proxy can't be sent: the policy is
+// still to be asked, and fail returns nil if the exchange goes on without them.
 //
-//   - The guest had done all it had to: the exchange goes on.
-//   - FAIL_OPEN, and nothing that the guest took or gave is missing: the exchange
-//     goes on, and what was not released passes as it came.
-//   - Else the answer is 503, as long as no response has gone out; after that the
-//     same answer makes the proxy cut the response, which is better than one that
-//     looks whole.
+// The answer is 503, as long as no response has gone out; after that the same
+// answer makes the proxy cut the response, which is better than one that looks
+// whole.
 func (p *process) fail(err error) error {
-	p.end()
-	if p.ctx.Err() != nil {
-		return errGone // the client went away, and the guest's wait ended with it
-	}
-	spec := p.plugin.Spec
-	p.meter.failed(err)
-	intact := !p.local
-	// What the guest has released and the proxy must not be sent is not done.
-	complete := !p.local && !errors.Is(err, errTooLarge) && !errors.Is(err, errMode)
-	for i := range p.halves {
-		intact = intact && p.halves[i].intact()
-		complete = complete && p.halves[i].complete()
-	}
-	again := p.pass
-	p.pass = true
-	log := p.log.With("plugin", spec.Name, "exchange", p.ex.ID, "error", err)
-	if f := (*plugin.Failure)(nil); errors.As(err, &f) && len(f.Stack) > 0 {
-		log = log.With("stack", f.Stack)
-	}
-	switch {
-	case complete && !again:
-		log.Warn("plugin failed after its work was done")
-		return nil
-	case spec.FailStrategy == plugin.FailOpen && intact && !again:
+	if !errors.Is(err, plugin.ErrRefused) {
+		err = p.chain.Fail(err)
 		for i := range p.halves {
-			p.halves[i].revert()
+			if h := &p.halves[i]; h.headers != paid {
+				h.whole = nil
+			}
 		}
-		log.Error("plugin failed, the exchange goes on without it")
-		p.metrics.allowed.Inc()
+	}
+	if err == nil {
 		return nil
 	}
-	log.Error("plugin failed, the exchange is refused")
-	p.metrics.failed.Inc()
 	if err := p.send(immediate(http.StatusServiceUnavailable, nil, nil, "extproc_plugin_failed")); err != nil {
 		return err
 	}
 	return errEnd
+}
+
+// Started implements plugin.Observer.
+func (p *process) Started(i int) { p.meter(i).exchanges.Inc() }
+
+// Ran implements plugin.Observer.
+func (p *process) Ran(i int, took time.Duration) { p.meter(i).seconds.Add(took.Seconds()) }
+
+// Failed implements plugin.Observer.
+func (p *process) Failed(i int, err error, then plugin.Remedy) {
+	log := p.log.With("plugin", p.name(i), "exchange", p.ex.ID, "error", err)
+	if f := (*plugin.Failure)(nil); errors.As(err, &f) && len(f.Stack) > 0 {
+		log = log.With("stack", f.Stack)
+	}
+	if i >= 0 {
+		p.meter(i).failed(err)
+	} else {
+		for i := range p.plugins {
+			p.meter(i).failed(err)
+		}
+	}
+	p.remedied(log, then)
+}
+
+func (p *process) remedied(log *slog.Logger, then plugin.Remedy) {
+	switch then {
+	case plugin.Finished:
+		log.Warn("plugin failed after its work was done")
+	case plugin.Passed:
+		log.Error("plugin failed, the exchange goes on without it")
+		p.metrics.allowed.Inc()
+	default:
+		log.Error("plugin failed, the exchange is refused")
+		p.metrics.failed.Inc()
+	}
+}
+
+// meter is the metrics of a plugin of the chain.
+func (p *process) meter(i int) *meter {
+	if p.meters[i] == nil {
+		p.meters[i] = p.metrics.plugin(p.plugins[i].Spec.Name)
+	}
+	return p.meters[i]
+}
+
+// name is the name of a plugin of the chain, or of all if the place is -1.
+func (p *process) name(i int) string {
+	if i >= 0 {
+		return p.plugins[i].Spec.Name
+	}
+	all := ""
+	for i, one := range p.plugins {
+		if i > 0 {
+			all += ", "
+		}
+		all += one.Spec.Name
+	}
+	return all
 }
 
 // failed counts a failure by its kind.

@@ -40,8 +40,6 @@ type half struct {
 	// unseen is set when the guest took its body to be whole before the trailers
 	// were known: they pass.
 	unseen bool
-	// pushed counts the bytes of the body that came.
-	pushed int64
 	// whole gathers a body that must be sent in one answer.
 	whole []byte
 }
@@ -94,7 +92,6 @@ func (h *half) takeBody(c content, mode bodyMode) error {
 		return nil // a second end of the stream
 	}
 	h.msg.In.Push(c.body.GetBody())
-	h.pushed += int64(len(c.body.GetBody()))
 	if last {
 		h.msg.In.Ended, h.over = true, true
 	}
@@ -104,28 +101,8 @@ func (h *half) takeBody(c content, mode bodyMode) error {
 // replaced says whether the body is the guest's instead of the one that came.
 func (h *half) replaced() bool { return h.msg.Released && h.msg.Plan == plugin.Replaced }
 
-// complete says whether the guest has done all it had to for this direction.
-func (h *half) complete() bool {
-	return h.msg.Released && (h.msg.Plan == plugin.Untouched || h.msg.Out.Ended)
-}
-
-// unanswered says whether nothing has been said about the headers yet.
-func (h *half) unanswered() bool { return h.headers != paid }
-
-// intact says whether the guest can be left out from here on with nothing lost.
-func (h *half) intact() bool {
-	if h.unanswered() {
-		return h.pushed == int64(h.msg.In.Len())
-	}
-	return h.complete()
-}
-
-// revert lets pass as it came what has not been answered.
-func (h *half) revert() {
-	if h.unanswered() {
-		h.msg.Released, h.whole = false, nil
-	}
-}
+// pay notes that the headers have had the answer that decides about them.
+func (h *half) pay() { h.headers, h.msg.Taken = paid, true }
 
 // row is the phase of one part of this half.
 func (h *half) row(part plugin.Part) *row { return &rows[h.Direction][part] }

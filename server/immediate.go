@@ -46,7 +46,7 @@ func (p *process) localResponse(h *half) (*extprocv3.ProcessingResponse, error) 
 		return nil, fmt.Errorf("the plugin's response: %q is %w", value, errStatus)
 	}
 	body := h.whole
-	if len(body) > 0 && bodiless(p.method(), h.msg.Headers) {
+	if len(body) > 0 && plugin.Bodiless(p.ex.Request.Original, h.msg.Headers) {
 		body = nil
 	}
 	p.reject(len(h.msg.Out.Trailers), "trailers of a local response")
@@ -80,11 +80,4 @@ func immediate(code int, headers *extprocv3.HeaderMutation, body []byte, details
 			Details: details,
 		},
 	}}
-}
-
-// bodiless says whether a response has no body whatever its headers say
-// (RFC 9110, 6.4.1).
-func bodiless(method string, response plugin.Headers) bool {
-	code, _ := response.Get(":status")
-	return method == "HEAD" || string(code) == "204" || string(code) == "304"
 }

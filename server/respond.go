@@ -21,14 +21,14 @@ var errMode = errors.New("the proxy's processing mode does not allow it")
 // whether it took output off the guest.
 func (p *process) respond(h *half) (moved bool, err error) {
 	if h.headers == owed {
-		if !p.decided(h) {
+		if !h.msg.Released {
 			return false, p.fetch(h)
 		}
 		if moved, err = p.answerHeaders(h); err != nil || h.headers == owed {
 			return moved, err
 		}
 	}
-	if !p.decided(h) && h.headers != nothing {
+	if !h.msg.Released && h.headers != nothing {
 		return moved, nil
 	}
 	var more bool
@@ -44,9 +44,6 @@ func (p *process) respond(h *half) (moved bool, err error) {
 	}
 	return moved || more, p.answerTrailers(h)
 }
-
-// decided says whether the headers may go on.
-func (p *process) decided(h *half) bool { return h.msg.Released || p.pass }
 
 // fetch gets the body for a guest that wants it before the headers go on. Before
 // the request headers' answer, an override may come as a message of its own.
@@ -66,7 +63,7 @@ func (p *process) fetch(h *half) error {
 	case mode == none && h.Direction == plugin.Request && !p.modes.fixed && !p.asked:
 		return p.askNow()
 	case mode == none && h.Direction == plugin.Response && !p.modes.fixed && !p.upgrade():
-		p.plugin.ReadsResponseFirst.Store(true)
+		p.chain.Learn()
 		p.modes.ask(plugin.Response, buffered)
 		h.headers = held
 		resp := h.row(plugin.HeadersPart).headers(&extprocv3.HeadersResponse{})
@@ -93,10 +90,10 @@ func (p *process) method() string {
 // go on, or because there may be trailers, see ask. A response to HEAD has none,
 // and would lose its content-length.
 func (p *process) askResponse() bool {
-	if p.guest == nil || p.method() == "HEAD" || p.modes.fixed || p.modes.body[plugin.Response] != none {
+	if p.method() == "HEAD" || p.modes.fixed || p.modes.body[plugin.Response] != none {
 		return false
 	}
-	first, ever := p.plugin.ReadsResponseFirst.Load(), p.plugin.ReadsResponse.Load()
+	ever, first := p.chain.ReadsResponse()
 	if !first && !(ever && takesTrailers(p.ex.Request.Original)) {
 		return false
 	}
@@ -116,7 +113,7 @@ func (p *process) ask(h *half) (within bool, err error) {
 	case p.modes.fixed:
 		return false, fmt.Errorf("replacing the %v: %w", h.place(plugin.BodyPart, false).Phase, errMode)
 	case h.Direction == plugin.Response:
-		p.plugin.ReadsResponse.Store(true)
+		p.chain.Learn()
 		mode := duplex
 		if mayLackBody(h.msg.Original) && hasTrailers(h.msg.Original) {
 			mode = streamed
@@ -170,7 +167,7 @@ func (p *process) answerHeaders(h *half) (moved bool, err error) {
 		return moved, err
 	}
 	common.ClearRouteCache = h.Direction == plugin.Request && common.HeaderMutation != nil
-	h.headers = paid
+	h.pay()
 	row := h.row(plugin.HeadersPart)
 	if common.HeaderMutation == nil && common.BodyMutation == nil && !override {
 		return moved, p.send(row.plain)
@@ -198,7 +195,7 @@ func (p *process) reject(n int, what string) {
 		return
 	}
 	p.metrics.rejected.Add(float64(n))
-	p.log.Warn("dropped", "what", what, "count", n, "plugin", p.plugin.Spec.Name, "exchange", p.ex.ID)
+	p.log.Warn("dropped", "what", what, "count", n, "plugin", p.name(-1), "exchange", p.ex.ID)
 }
 
 // gather takes the guest's body as far as it is there, and says whether it is whole.
@@ -223,7 +220,7 @@ func (p *process) gather(h *half) (moved, done bool, err error) {
 // come of the original body is then never sent, nor its trailers.
 func (p *process) replaceBody(h *half, common *extprocv3.CommonResponse) bool {
 	p.reject(len(h.msg.Out.Trailers), "trailers where none can be sent")
-	if len(h.whole) > 0 && h.Direction == plugin.Response && bodiless(p.method(), h.msg.Headers) {
+	if len(h.whole) > 0 && h.Direction == plugin.Response && plugin.Bodiless(p.ex.Request.Original, h.msg.Headers) {
 		h.whole = nil
 		p.reject(1, "body of a response that has none")
 	}
@@ -324,7 +321,7 @@ func (p *process) answerChunks(h *half) (moved bool, err error) {
 // release puts the mutation of held headers into the answer to their body. A
 // buffered body must have the length that the headers say.
 func (p *process) release(h *half, common *extprocv3.CommonResponse) error {
-	h.headers = paid
+	h.pay()
 	m, err := p.mutation(h, common.BodyMutation != nil)
 	if err != nil {
 		return err
@@ -361,7 +358,7 @@ func (p *process) answerTrailers(h *half) error {
 			return err
 		}
 		p.reject(len(m.GetSetHeaders())+len(m.GetRemoveHeaders()), "changes of headers that had to go on before their body")
-		h.headers = paid
+		h.pay()
 	}
 	to := h.msg.In.Trailers
 	if h.replaced() && !h.unseen {

@@ -34,14 +34,12 @@ type Options struct {
 	Buffered int
 }
 
-type limits struct{ Queued, Buffered int }
-
 // Service serves exchanges with the current plugins.
 type Service struct {
 	extprocv3.UnimplementedExternalProcessorServer
 
 	log     *slog.Logger
-	limits  limits
+	limits  plugin.Bounds
 	metrics *metrics
 	current *plugin.Current
 	ids     atomic.Uint64
@@ -51,7 +49,7 @@ type Service struct {
 func New(current *plugin.Current, opts Options) *Service {
 	s := &Service{
 		log:     opts.Log,
-		limits:  limits{Queued: 1 << 20, Buffered: 16 << 20},
+		limits:  plugin.Bounds{Queued: 1 << 20, Buffered: 16 << 20},
 		current: current,
 	}
 	if s.log == nil {
@@ -111,15 +109,18 @@ func (s *Service) Process(stream extprocv3.ExternalProcessor_ProcessServer) (err
 }
 
 func newProcess(s *Service, set *plugin.Set, stream extprocv3.ExternalProcessor_ProcessServer) *process {
-	one := set.Plugins[0]
 	p := &process{
 		Service: s,
 		ctx:     stream.Context(),
 		in:      inbox{stream: stream},
-		plugin:  one,
-		meter:   s.metrics.plugin(one.Spec.Name),
+		plugins: set.Plugins,
 	}
 	p.ex.ID = s.ids.Add(1)
+	p.meters = p.alone[:]
+	if n := len(set.Plugins); n > 1 {
+		p.meters = make([]*meter, n)
+	}
+	p.chain.Init(&p.ex, set.Plugins, s.limits, p)
 	for d := range p.halves {
 		p.halves[d].Direction = plugin.Direction(d)
 		p.halves[d].msg = p.ex.Message(plugin.Direction(d))

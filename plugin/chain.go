@@ -1,0 +1,335 @@
+package plugin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Chain is plugins at work on one exchange. Each has a view of the exchange of its
+// own: what one releases arrives at the next, requests in the plugins' order and
+// responses in reverse. A single plugin works on the exchange itself. One
+// goroutine at a time may use a chain.
+type Chain struct {
+	ex     *Exchange
+	links  []link
+	alone  [1]link // the links of a single plugin
+	bounds Bounds
+	watch  Observer
+	wakes  wakes
+
+	// origin is the link that the response comes from: one that answers in the
+	// upstream's place, or else the upstream, behind the last.
+	origin int
+	local  bool
+	// off is set when the exchange passes all plugins by, and failed when it
+	// does so because they failed.
+	off, failed bool
+}
+
+// Bounds are how many bytes of a body may wait between two plugins.
+type Bounds struct {
+	// Queued is how many while the reader waits for something else.
+	Queued int
+	// Buffered is how many at most; a plugin that lets more pile up fails.
+	Buffered int
+}
+
+// Observer hears of the plugins of an exchange, each known by its place.
+type Observer interface {
+	Started(i int)
+	// Ran is told how long a step took.
+	Ran(i int, took time.Duration)
+	// Failed is told of a failure and its remedy. The place is -1 if what all
+	// plugins together want is not to be had.
+	Failed(i int, err error, then Remedy)
+}
+
+// ErrRefused: the exchange is to be refused, as a plugin has failed.
+var ErrRefused = errors.New("a plugin failed")
+
+// link is one plugin of a chain.
+type link struct {
+	plugin *Plugin
+	ex     *Exchange // its view
+	guest  Guest     // while at work
+	due    bool      // it is to be stepped: something has changed for it
+	over   bool      // it will not be stepped any more
+	local  bool      // it answers in the upstream's place
+	wake   <-chan struct{}
+	relay  *relay
+}
+
+// Init readies a chain for an exchange. No plugin is started before the request
+// has arrived at it.
+func (c *Chain) Init(ex *Exchange, plugins []*Plugin, bounds Bounds, watch Observer) {
+	*c = Chain{ex: ex, bounds: bounds, watch: watch, origin: len(plugins)}
+	if len(plugins) == 1 {
+		c.alone[0] = link{plugin: plugins[0], ex: ex}
+		c.links = c.alone[:]
+		return
+	}
+	c.links = make([]link, len(plugins))
+	views := make([]Exchange, len(plugins))
+	for i, p := range plugins {
+		views[i].ID = ex.ID
+		c.links[i] = link{plugin: p, ex: &views[i]}
+	}
+}
+
+// Step lets the plugins act on what has arrived until all of them wait or are
+// done. The error is ErrRefused or that of ctx.
+func (c *Chain) Step(ctx context.Context) error {
+	if c.off {
+		c.ex.Request.pass()
+		c.ex.Response.pass()
+		return nil
+	}
+	if len(c.links) == 1 {
+		return c.stepAlone(ctx)
+	}
+	c.wakes.collect(c.links)
+	for {
+		c.flow(Request)
+		c.flow(Response)
+		i := c.next()
+		if i < 0 {
+			c.wakes.arm(c.links)
+			return nil
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := c.run(ctx, i); err != nil {
+			return err
+		}
+	}
+}
+
+func (c *Chain) stepAlone(ctx context.Context) error {
+	l := &c.links[0]
+	if !l.over {
+		if err := c.run(ctx, 0); err != nil {
+			return err
+		}
+	}
+	if l.over {
+		c.ex.Request.pass()
+		c.ex.Response.pass()
+	}
+	c.local, c.wakes.wake = l.local, l.wake
+	return nil
+}
+
+// next is a link that is due, -1 if none is. The later in a message's way are
+// preferred: their work makes room for that of the others.
+func (c *Chain) next() int {
+	for i := len(c.links) - 1; i >= 0; i-- {
+		if c.links[i].due {
+			return i
+		}
+	}
+	return -1
+}
+
+// Wake, if not nil, becomes readable when a plugin wants a step although nothing
+// has arrived.
+func (c *Chain) Wake() <-chan struct{} { return c.wakes.wake }
+
+// Local says whether the response is one in place of the upstream's.
+func (c *Chain) Local() bool { return c.local }
+
+// Pass lets the exchange pass all plugins by.
+func (c *Chain) Pass() { c.off = true }
+
+// Close ends the plugins' work, wherever it stands.
+func (c *Chain) Close() {
+	for i := range c.links {
+		c.links[i].close()
+	}
+	c.wakes.wake = nil
+}
+
+// run lets a plugin act.
+func (c *Chain) run(ctx context.Context, i int) error {
+	l := &c.links[i]
+	l.due = false
+	if l.guest == nil {
+		c.watch.Started(i)
+		guest, err := l.plugin.Module.Start(l.ex)
+		if err != nil {
+			return c.fail(i, err)
+		}
+		l.guest = guest
+	}
+	begin := time.Now()
+	st, err := l.guest.Step(ctx)
+	c.watch.Ran(i, time.Since(begin))
+	l.wake = st.Wake
+	l.local = l.local || l.ex.Response.Released && !l.ex.Response.Arrived
+	switch {
+	case err != nil:
+	case st.Done:
+		l.close()
+		err = l.open()
+	default:
+		err = c.hoards(l)
+	}
+	if err != nil {
+		return c.fail(i, err)
+	}
+	if l.local {
+		c.answer(i)
+	}
+	return nil
+}
+
+// answer makes a link the origin of the response. The links behind it are out.
+func (c *Chain) answer(i int) {
+	for c.origin > i {
+		c.origin--
+		if c.origin > i {
+			c.links[c.origin].close()
+		}
+	}
+}
+
+// close finishes a guest, wherever it stands.
+func (l *link) close() {
+	l.over, l.due, l.wake = true, false, nil
+	if l.relay != nil {
+		l.relay.end()
+		l.relay = nil
+	}
+	if l.guest != nil {
+		l.guest.Close()
+		l.guest = nil
+	}
+}
+
+var errUndecided = errors.New("ended without letting the request go on or answering it")
+
+// open says what a guest that has finished has left open.
+func (l *link) open() error {
+	if !l.ex.Request.Released && !l.local {
+		return errUndecided
+	}
+	for d := range Direction(2) {
+		if m := l.ex.Message(d); m.Released && !m.Complete() {
+			return fmt.Errorf("ended in the middle of the %v", Phase{d, BodyPart})
+		}
+	}
+	return nil
+}
+
+// hoards says whether a guest lets too much of a body pile up.
+func (c *Chain) hoards(l *link) error {
+	for d := range Direction(2) {
+		m := l.ex.Message(d)
+		if n := m.In.Len(); n > c.bounds.Buffered && !m.Complete() {
+			return fmt.Errorf("%d bytes of the %v wait to be read, the most is %d", n, Phase{d, BodyPart}, c.bounds.Buffered)
+		}
+	}
+	return nil
+}
+
+// fail applies a plugin's policy to its failure.
+func (c *Chain) fail(i int, err error) error {
+	l := &c.links[i]
+	l.close()
+	q, r := &l.ex.Request, &l.ex.Response
+	complete := r.Complete() && (l.local || q.Complete())
+	then := l.plugin.Spec.FailStrategy.remedy(complete, !l.local && q.intact() && r.intact())
+	c.watch.Failed(i, err, then)
+	switch then {
+	case Passed:
+		q.revert()
+		r.revert()
+	case Refused:
+		return c.refuse(i)
+	}
+	if l.local {
+		c.answer(i)
+	}
+	return nil
+}
+
+// refusal is the response of a plugin that has failed.
+var refusal = Headers{{Name: ":status", Value: []byte("503")}}
+
+// refuse has the plugins before the one that failed see a response of 503, if
+// there are any and they can still be shown one.
+func (c *Chain) refuse(i int) error {
+	l := &c.links[i]
+	m := &l.ex.Response
+	if i == 0 || m.Taken || m.Arrived && !l.ex.Request.Complete() {
+		return ErrRefused
+	}
+	m.Headers, m.Plan, m.Out, m.Released = refusal, Replaced, Body{Ended: true}, true
+	if !m.Arrived {
+		l.local = true
+		c.answer(i)
+	}
+	return nil
+}
+
+// Fail applies the plugins' policy when what they want is not to be had. It
+// returns nil if the exchange goes on without them.
+func (c *Chain) Fail(err error) error {
+	strategy, intact := FailOpen, !c.failed && !c.local
+	for i := range c.links {
+		l := &c.links[i]
+		l.close()
+		if l.plugin.Spec.FailStrategy != FailOpen {
+			strategy = l.plugin.Spec.FailStrategy
+		}
+		for d := range Direction(2) {
+			intact = intact && (c.ex.Message(d).Taken || l.ex.Message(d).In.Intact())
+		}
+	}
+	intact = intact && c.ex.Request.intact() && c.ex.Response.intact()
+	then, place := strategy.remedy(false, intact), -1
+	if len(c.links) == 1 {
+		place = 0
+	}
+	c.watch.Failed(place, err, then)
+	c.off, c.failed, c.wakes.wake = true, true, nil
+	if then == Refused {
+		return ErrRefused
+	}
+	for d := range Direction(2) {
+		if m := c.ex.Message(d); !m.Taken {
+			c.giveBack(d)
+			m.revert()
+		}
+	}
+	return c.Step(context.Background())
+}
+
+// ReadsResponse says whether a plugin has been learned to replace the body of a
+// response, or to read it before the headers go on. A plugin that is out of the
+// exchange doesn't count.
+func (c *Chain) ReadsResponse() (ever, first bool) {
+	for i := range c.links {
+		if l := &c.links[i]; !l.over && !c.off {
+			ever = ever || l.plugin.ReadsResponse.Load()
+			first = first || l.plugin.ReadsResponseFirst.Load()
+		}
+	}
+	return ever, first
+}
+
+// Learn notes which plugins have replaced the body of the response, or wait for
+// it before the headers go on.
+func (c *Chain) Learn() {
+	for i := range c.links {
+		l := &c.links[i]
+		switch m := &l.ex.Response; {
+		case m.Released && m.Plan == Replaced:
+			l.plugin.ReadsResponse.Store(true)
+		case !m.Released && m.WantBody:
+			l.plugin.ReadsResponseFirst.Store(true)
+		}
+	}
+}
