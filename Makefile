@@ -13,7 +13,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
 build: ## build bin/extproc
-	go build -trimpath -o bin/extproc ./cmd/extproc
+	go build -o bin/extproc ./cmd/extproc
 
 tools: ## install Envoy, wasmtime and wasm-tools below .tools
 	@internal/tools/install.sh
