@@ -32,7 +32,8 @@ envoy/examples       ->                                              : sources o
 plugin               -> plugin/host                                  : the vocabulary stands on nothing above it
 plugin/host          -> plugin                                       : services know the words, not the guests
 plugin/wasihttp      -> plugin, plugin/host, abi...                  : joins the exchange to the component layer
-plugin/proxywasm     -> plugin, plugin/host, abi/core, abi/memory    : core modules are rewritten and metered as the parts of components are
+plugin/proxywasm     -> plugin, plugin/host, plugin/proxywasm/foreign, abi/core, abi/memory : core modules are rewritten and metered as the parts of components are
+plugin/proxywasm/foreign ->                                          : functions of bytes
 abi                  -> abi...                                       : the Component Model knows nothing of HTTP or Envoy
 abi/binary           -> abi/binary                                   : decoding is bytes in, plain data out
 abi/canon            -> abi/canon                                    : lifting and lowering know types and memory only
@@ -56,7 +57,8 @@ github.com/envoyproxy/go-control-plane/envoy/service/ext_proc   -> server, cmd/e
 github.com/envoyproxy/go-control-plane/envoy/config             -> envoy, server, cmd/extproc                    : the server needs header values, which live there
 github.com/envoyproxy/go-control-plane/envoy/extensions         -> envoy, server                                 : the server needs the processing mode, which lives there
 google.golang.org/grpc                                          -> server, cmd/extproc, internal/upstream, internal/extprocrun : serving is the server's affair
-google.golang.org/protobuf                                      -> server, envoy, cmd/extproc, internal/upstream, plugin/proxywasm : protos stay at the edge, which a guest that speaks them to its host is too
+google.golang.org/protobuf                                      -> server, envoy, cmd/extproc, internal/upstream, plugin/proxywasm... : protos stay at the edge, which a guest that speaks them to its host is too
+github.com/google/cel-go                                        -> plugin/proxywasm/foreign                      : expressions are functions that guests call
 github.com/spf13/cobra                                          -> cmd/extproc                                   : commands
 github.com/prometheus                                           -> server, plugin, plugin/host, cmd/extproc      : metrics
 `

@@ -16,6 +16,8 @@ type Context struct {
 	root   *Context // of a root context itself
 	stream *stream  // what a stream context works on, else nil
 	lines  int      // logged so far
+	// foreign is what foreign functions keep.
+	foreign foreignState
 
 	// The rest is of root contexts.
 

@@ -115,14 +115,22 @@ func setProperty(c *call) Status {
 	if s == nil {
 		return NotFound
 	}
-	path := bytes.ReplaceAll(c.bytes(0), []byte{separator}, []byte{'.'})
-	if len(path)+len(c.bytes(1)) > maxPropertyLength || len(s.properties) >= maxProperties {
+	path := string(bytes.ReplaceAll(c.bytes(0), []byte{separator}, []byte{'.'}))
+	if _, set := s.properties[path]; set && c.cx.root.foreign.declared.Of(path).ReadOnly {
+		return BadArgument
+	}
+	return s.setProperty(path, slices.Clone(c.bytes(1)))
+}
+
+// setProperty keeps the value.
+func (s *stream) setProperty(path string, value []byte) Status {
+	if len(path)+len(value) > maxPropertyLength || len(s.properties) >= maxProperties {
 		return InternalFailure
 	}
 	if s.properties == nil {
 		s.properties = map[string][]byte{}
 	}
-	s.properties[string(path)] = slices.Clone(c.bytes(1))
+	s.properties[path] = value
 	return OK
 }
 
