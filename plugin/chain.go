@@ -167,7 +167,10 @@ func (c *Chain) run(ctx context.Context, i int) error {
 	st, err := l.guest.Step(ctx)
 	c.watch.Ran(i, time.Since(begin))
 	l.wake = st.Wake
-	l.local = l.local || l.ex.Response.Released && !l.ex.Response.Arrived
+	if r := &l.ex.Response; !l.local && r.Released && !r.Arrived {
+		l.local = true
+		c.answer(i)
+	}
 	switch {
 	case err != nil:
 	case st.Done:
@@ -178,9 +181,6 @@ func (c *Chain) run(ctx context.Context, i int) error {
 	}
 	if err != nil {
 		return c.fail(i, err)
-	}
-	if l.local {
-		c.answer(i)
 	}
 	return nil
 }
@@ -239,8 +239,9 @@ func (c *Chain) fail(i int, err error) error {
 	l := &c.links[i]
 	l.close()
 	q, r := &l.ex.Request, &l.ex.Response
-	complete := r.Complete() && (l.local || q.Complete())
-	then := l.plugin.Spec.FailStrategy.remedy(complete, !l.local && q.intact() && r.intact())
+	moot := c.answered()
+	complete := r.Complete() && (moot || q.Complete())
+	then := l.plugin.Spec.FailStrategy.remedy(complete, !l.local && r.intact() && (moot || q.intact()))
 	c.watch.Failed(i, err, then)
 	switch then {
 	case Passed:
@@ -249,10 +250,13 @@ func (c *Chain) fail(i int, err error) error {
 	case Refused:
 		return c.refuse(i)
 	}
-	if l.local {
-		c.answer(i)
-	}
 	return nil
+}
+
+// answered says whether a whole response in place of the upstream's is there, so
+// that nobody is to have the request any more.
+func (c *Chain) answered() bool {
+	return c.origin < len(c.links) && c.links[c.origin].ex.Response.Out.Ended
 }
 
 // refusal is the response of a plugin that has failed.
@@ -263,7 +267,7 @@ var refusal = Headers{{Name: ":status", Value: []byte("503")}}
 func (c *Chain) refuse(i int) error {
 	l := &c.links[i]
 	m := &l.ex.Response
-	if i == 0 || m.Taken || m.Arrived && !l.ex.Request.Complete() {
+	if i == 0 || m.Taken || m.Arrived && !c.answered() && !l.ex.Request.Complete() {
 		return ErrRefused
 	}
 	m.Headers, m.Plan, m.Out, m.Released = refusal, Replaced, Body{Ended: true}, true
