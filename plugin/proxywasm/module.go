@@ -22,6 +22,8 @@ type Module struct {
 	services *host.Services
 	machine  *machine
 	streams  sync.Pool
+	// told is what the guest may ask for, as it gets it.
+	told struct{ name, rootID, vmID []byte }
 	// odd says that the module seems not to know the root id.
 	odd bool
 
@@ -37,6 +39,7 @@ func newModule(a *ABI, wasm []byte, spec *plugin.Spec) *Module {
 	if spec.VM.RootID != nil {
 		p.rootID = *spec.VM.RootID
 	}
+	p.told.name, p.told.rootID, p.told.vmID = []byte(spec.Name), []byte(p.rootID), []byte(spec.VM.ID)
 	p.odd = p.rootID != "" && !mentions(wasm, p.rootID)
 	return p
 }

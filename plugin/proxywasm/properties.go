@@ -27,9 +27,9 @@ type source func(cx *Context, rest []byte) ([]byte, Status)
 // open: what follows is for the source. What is not here, or has no value, is
 // looked up among the attributes of the exchange.
 var ownProperties = map[string]source{
-	"plugin_name":    func(cx *Context, _ []byte) ([]byte, Status) { return []byte(cx.plugin.spec.Name), OK },
+	"plugin_name":    func(cx *Context, _ []byte) ([]byte, Status) { return cx.plugin.told.name, OK },
 	"plugin_root_id": rootIDProperty,
-	"plugin_vm_id":   func(cx *Context, _ []byte) ([]byte, Status) { return []byte(cx.vm.machine.vmID), OK },
+	"plugin_vm_id":   func(cx *Context, _ []byte) ([]byte, Status) { return cx.plugin.told.vmID, OK },
 
 	"request.path":      requestField(":path"),
 	"request.method":    requestField(":method"),
@@ -62,14 +62,14 @@ func property(c *call) Status {
 	if c.cx.plugin == nil {
 		return NotFound
 	}
-	var buffer [128]byte
-	dotted := append(buffer[:0], path...)
-	for i, b := range dotted {
+	v := c.cx.vm
+	v.path = append(v.path[:0], path...)
+	for i, b := range v.path {
 		if b == separator {
-			dotted[i] = '.'
+			v.path[i] = '.'
 		}
 	}
-	value, s := c.cx.property(dotted)
+	value, s := c.cx.property(v.path)
 	c.data = value
 	return s
 }
@@ -134,7 +134,7 @@ func (s *stream) setProperty(path string, value []byte) Status {
 	return OK
 }
 
-func rootIDProperty(cx *Context, _ []byte) ([]byte, Status) { return []byte(cx.plugin.rootID), OK }
+func rootIDProperty(cx *Context, _ []byte) ([]byte, Status) { return cx.plugin.told.rootID, OK }
 
 // requestField is a field of the request, as the guest has changed it.
 func requestField(name string) source {

@@ -45,6 +45,7 @@ type vm struct {
 	stepping  *stream
 
 	stdout, stderr lines
+	path           []byte // of the property that is asked for
 	callout        uint32 // counts the callouts
 	saved          *state // what the VM can be taken back to
 	dead           error  // why it can't be called any more

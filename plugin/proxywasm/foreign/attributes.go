@@ -194,7 +194,7 @@ func pairsOf(b []byte) [][2]string {
 		return nil
 	}
 	n := uint64(binary.LittleEndian.Uint32(b))
-	if n*10 > uint64(len(b)) {
+	if n*10 > uint64(len(b)-4) {
 		return nil
 	}
 	sizes, rest := b[4:4+n*8], b[4+n*8:]
