@@ -1,6 +1,7 @@
 package host
 
 import (
+	"context"
 	"crypto/tls"
 	"encoding/binary"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"runtime"
 	"slices"
 	"strings"
@@ -18,6 +20,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
@@ -434,4 +437,53 @@ func TestGRPCLeaks(t *testing.T) {
 		}
 	})
 	settled(t, "goroutines", func() bool { return runtime.NumGoroutine() <= before+2 })
+}
+
+// told hears of a call's end only.
+type told chan GRPCStatus
+
+func (told) OnInitialMetadata(plugin.Headers)  {}
+func (told) OnMessage([]byte)                  {}
+func (told) OnTrailingMetadata(plugin.Headers) {}
+func (t told) OnClose(s GRPCStatus)            { t <- s }
+
+func BenchmarkGRPCUnary(b *testing.B) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	s := grpc.NewServer(grpc.ForceServerCodec(bytesCodec{}), grpc.UnknownServiceHandler(func(_ any, s grpc.ServerStream) error { return echoGRPC(s) }))
+	go func() { _ = s.Serve(l) }()
+	defer s.Stop()
+	b.Run("callout", func(b *testing.B) {
+		client := NewClient()
+		defer client.Close()
+		u := &url.URL{Scheme: "http", Host: l.Addr().String()}
+		c := newCallouts(&client.transports, map[string]*plugin.Cluster{"c": {URL: u}}, CalloutLimits{})
+		defer c.Close()
+		events := make(told)
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := c.GRPC(unary("hello"), events); err != nil {
+				b.Fatal(err)
+			}
+			if s := <-events; s.Code != 0 {
+				b.Fatal(s)
+			}
+		}
+	})
+	b.Run("grpc-go", func(b *testing.B) { // the same without us
+		conn, err := grpc.NewClient(l.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultCallOptions(grpc.ForceCodec(bytesCodec{})))
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer conn.Close()
+		b.ReportAllocs()
+		for b.Loop() {
+			var out []byte
+			if err := conn.Invoke(context.Background(), "/a.B/C", []byte("hello"), &out); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }

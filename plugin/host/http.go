@@ -207,14 +207,18 @@ func (c *call) receive(from io.Reader, announced int64) ([]byte, error) {
 	}
 }
 
-// inPlace is what a proxy answers when a cluster doesn't.
+// inPlace is what a proxy answers when a cluster doesn't, in Envoy's words.
 func inPlace(err *Error) HTTPResponse {
-	status, text := 503, "upstream connect error or disconnect/reset before headers. reset reason: connection termination"
-	switch {
-	case err.Code == errTimeout.Code:
+	status, text := 503, "upstream connect error or disconnect/reset before headers. reset reason: "
+	switch err.Code {
+	case errTimeout.Code:
 		status, text = 504, "upstream request timeout"
-	case err.Code != "connection-terminated":
-		text = "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure"
+	case "connection-terminated":
+		text += "connection termination"
+	case "HTTP-protocol-error":
+		text += "protocol error"
+	default:
+		text += "remote connection failure"
 	}
 	return HTTPResponse{Err: err, Body: []byte(text), Headers: plugin.Headers{
 		{Name: ":status", Value: strconv.AppendInt(nil, int64(status), 10)},
