@@ -29,6 +29,7 @@ func TestLink(t *testing.T) {
 		t.Fatal(err)
 	}
 	const types = "import test:host/types@0.2.9"
+	const imported = ` (it imports "[constructor]fields", "[method]fields.entries", "[static]fields.from", 2 more)`
 	for _, tc := range []struct {
 		name   string
 		change func([]Interface) []Interface
@@ -37,11 +38,11 @@ func TestLink(t *testing.T) {
 		{"as it is", func(is []Interface) []Interface { return is }, ""},
 		{"exact version", func(is []Interface) []Interface { is[0].Name = "test:host/types@0.2.9"; return is }, ""},
 		{"other version", func(is []Interface) []Interface { is[0].Name = "test:host/types@0.2.8"; return is },
-			types + ": this version is not offered, expected test:host/types@0.2.8"},
+			types + ": this version is not offered, expected test:host/types@0.2.8" + imported},
 		{"other track", func(is []Interface) []Interface { is[0].Name = "test:host/types@0.3"; return is },
-			types + ": this version is not offered, expected test:host/types@0.3"},
+			types + ": this version is not offered, expected test:host/types@0.3" + imported},
 		{"no interface", func(is []Interface) []Interface { return is[1:] },
-			types + ": no such interface is offered"},
+			types + ": no such interface is offered" + imported},
 		{"no root function", func(is []Interface) []Interface { return is[:1] },
 			"import log: this function is not offered"},
 		{"no resource", func(is []Interface) []Interface { is[0].Resources = nil; return is },

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/extproc/extproc/abi/binary"
@@ -111,7 +112,7 @@ func (l *Linker) Link(c *Component) (*Linked, error) {
 	linked.image.reason = c.noReset
 	for _, name := range p.imports.names {
 		if it := p.imports.items[name]; it.sort == binary.SortInstance && l.find(name) == nil {
-			return nil, l.missing(name)
+			return nil, l.missing(p, name)
 		}
 	}
 	for _, t := range p.types {
@@ -131,8 +132,9 @@ func (l *Linker) Link(c *Component) (*Linked, error) {
 	return linked, nil
 }
 
-// missing tells that the interface called name is not offered.
-func (l *Linker) missing(name string) error {
+// missing tells that the interface called name is not offered, and which of its
+// functions the component would call.
+func (l *Linker) missing(p *plan, name string) error {
 	base, _, _ := strings.Cut(name, "@")
 	var others []string
 	for n := range l.ifaces {
@@ -141,10 +143,29 @@ func (l *Linker) missing(name string) error {
 		}
 	}
 	if len(others) == 0 {
-		return fmt.Errorf("import %s: no such interface is offered", name)
+		return fmt.Errorf("import %s: no such interface is offered%s", name, p.calls(name))
 	}
 	slices.Sort(others)
-	return fmt.Errorf("import %s: this version is not offered, expected %s", name, strings.Join(others, " or "))
+	return fmt.Errorf("import %s: this version is not offered, expected %s%s", name, strings.Join(others, " or "), p.calls(name))
+}
+
+// calls says which functions of an interface the component imports: the first
+// few of them.
+func (p *plan) calls(instance string) string {
+	const most = 3
+	var names []string
+	for _, f := range p.hosts {
+		if f.instance == instance {
+			names = append(names, strconv.Quote(f.name))
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	if more := len(names) - most; more > 0 {
+		names = append(names[:most], fmt.Sprintf("%d more", more))
+	}
+	return " (it imports " + strings.Join(names, ", ") + ")"
 }
 
 func (l *Linker) resource(t *hostType) (Resource, error) {
