@@ -1,0 +1,155 @@
+// Package differential_test runs the same proxy-wasm modules in Envoy's own wasm filter and in extproc, and compares.
+package differential_test
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/extproc/extproc/internal/checkout"
+)
+
+// plugin is a module with its configuration.
+type plugin struct {
+	wasm         string // absolute path
+	name         string // "" is the root id
+	root, config string
+}
+
+func (p plugin) label() string {
+	if p.name == "" {
+		return p.root
+	}
+	return p.name
+}
+
+// setup is a chain of plugins and what is sent through it.
+type setup struct {
+	name      string
+	plugins   []plugin
+	callouts  []string // names of services, see services
+	exchanges []exchange
+	// started are lines that the plugins log by themselves in the end, in any order and, as there are several VMs, any number.
+	started []string
+	// stats are metrics that there must be in the end.
+	stats map[string]uint64
+}
+
+// side is one way to run a setup.
+type side interface {
+	url(s setup) string
+	log() string
+	guestLines(s setup, log string) outcome
+}
+
+// TestModules runs every module of the tree. In each setup, Envoy's filter is held to the expectations of the table and extproc to
+// Envoy's filter.
+func TestModules(t *testing.T) {
+	for _, group := range modules(t) {
+		t.Run(group.name, func(t *testing.T) { group.run(t) })
+	}
+}
+
+// group is setups that share one Envoy inside.
+type group struct {
+	name   string
+	setups []setup
+}
+
+func (g group) run(t *testing.T) {
+	u := newUpstream(t)
+	in := startInside(t, u.address(), g.setups)
+	for _, s := range g.setups {
+		t.Run(s.name, func(t *testing.T) {
+			oracle := map[string]outcome{}
+			t.Run("inside", func(t *testing.T) {
+				s.run(t, in, u, func(t *testing.T, x exchange, got outcome) {
+					oracle[x.name] = got
+					x.check(t, got)
+				})
+				s.startup(t, in)
+			})
+			t.Run("outside", func(t *testing.T) {
+				out := startOutside(t, u.address(), s)
+				s.run(t, out, u, func(t *testing.T, x exchange, got outcome) { compare(t, oracle[x.name], got) })
+				s.startup(t, out)
+			})
+		})
+	}
+}
+
+// run sends every exchange through a side.
+func (s setup) run(t *testing.T, on side, u *upstream, judge func(*testing.T, exchange, outcome)) {
+	client := &http.Client{
+		Transport:     &http.Transport{DisableCompression: true, DisableKeepAlives: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Timeout:       20 * time.Second,
+	}
+	for _, x := range s.exchanges {
+		t.Run(strings.ReplaceAll(x.name, " ", "-"), func(t *testing.T) {
+			mark := len(on.log())
+			u.expect(x.reply)
+			answer := x.send.do(t, client, on.url(s))
+			judge(t, x, slices.Concat(u.seen(), answer, s.logged(on, mark, x)))
+		})
+	}
+}
+
+// How long to wait for lines of a log: until those that are wanted are there, and for a while after, for those that are not.
+const (
+	logLimit = 5 * time.Second
+	logQuiet = 60 * time.Millisecond
+)
+
+func (s setup) logged(on side, mark int, x exchange) outcome {
+	wanted := 0
+	for _, line := range x.want {
+		if strings.HasPrefix(line, "log ") {
+			wanted++
+		}
+	}
+	var lines outcome
+	last, changed := -1, time.Now()
+	for start := time.Now(); time.Since(start) < logLimit; time.Sleep(5 * time.Millisecond) {
+		text := on.log()
+		if len(text) != last {
+			last, changed = len(text), time.Now()
+			lines = s.ofExchange(on.guestLines(s, text[mark:]))
+		}
+		if len(lines) >= wanted && time.Since(changed) > logQuiet {
+			break
+		}
+	}
+	return lines
+}
+
+// ofExchange leaves out what the plugins log by themselves.
+func (s setup) ofExchange(lines outcome) outcome {
+	return slices.DeleteFunc(lines, func(line string) bool { return slices.Contains(s.started, line) })
+}
+
+// startup waits for what the plugins log by themselves.
+func (s setup) startup(t *testing.T, on side) {
+	t.Helper()
+	for _, want := range s.started {
+		deadline := time.Now().Add(logLimit)
+		for !slices.Contains(on.guestLines(s, on.log()), want) {
+			if time.Now().After(deadline) {
+				t.Errorf("there is no line %q among\n%s", want, on.guestLines(s, on.log()))
+				break
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	}
+}
+
+func example(t *testing.T, elem ...string) string {
+	t.Helper()
+	path, err := checkout.Path(append([]string{"envoy", "examples"}, elem...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
