@@ -1,6 +1,10 @@
 package proxywasm
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"maps"
+	"slices"
+)
 
 // The guests of these tests are written here, in bytes.
 
@@ -80,7 +84,7 @@ func sleb(v int32) []byte {
 	}
 }
 
-// code joins opcodes, numbers (as i32.const) and pieces of code.
+// join joins opcodes, numbers (as i32.const) and pieces of code.
 func join(parts ...any) []byte {
 	var b []byte
 	for _, p := range parts {
@@ -153,8 +157,8 @@ func (a *asm) bytes() []byte {
 	}
 	out = append(out, section(10, len(list), code)...)
 	var data []byte
-	for at, text := range a.data {
-		data = append(append(append(data, 0), join(at, opEnd)...), name(text)...)
+	for _, at := range slices.Sorted(maps.Keys(a.data)) {
+		data = append(append(append(data, 0), join(at, opEnd)...), name(a.data[at])...)
 	}
 	return append(out, section(11, len(a.data), data)...)
 }
