@@ -6,6 +6,7 @@ import (
 
 	"github.com/extproc/extproc/abi"
 	"github.com/extproc/extproc/plugin"
+	"github.com/extproc/extproc/plugin/host"
 	"github.com/extproc/extproc/plugin/proxywasm"
 	"github.com/extproc/extproc/plugin/wasihttp"
 )
@@ -17,7 +18,7 @@ func guests(ctx context.Context, o guestOptions) ([]plugin.ABI, func(context.Con
 	if err != nil {
 		return nil, nil, err
 	}
-	legacy, err := proxywasm.New(ctx, proxywasm.Config{CacheDir: o.cache})
+	legacy, err := proxywasm.New(ctx, proxywasm.Config{CacheDir: o.cache, Services: o.services})
 	if err != nil {
 		return nil, nil, errors.Join(err, engine.Close(ctx))
 	}
@@ -29,4 +30,6 @@ func guests(ctx context.Context, o guestOptions) ([]plugin.ABI, func(context.Con
 type guestOptions struct {
 	// cache is the folder of compiled plugins; "" is none.
 	cache string
+	// services are what guests share; nil if nobody else needs them.
+	services *host.Services
 }

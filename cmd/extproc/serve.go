@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/extproc/extproc/plugin"
+	"github.com/extproc/extproc/plugin/host"
 )
 
 // serveOptions are the flags of `extproc serve`.
@@ -39,6 +40,7 @@ func serveCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			o.guests.services = host.NewServices()
 			abis, free, err := guests(cmd.Context(), o.guests)
 			if err != nil {
 				return err
@@ -73,6 +75,9 @@ func defaultCache() string {
 func serve(ctx context.Context, o serveOptions, abis []plugin.ABI, log *slog.Logger) error {
 	reloader := &plugin.Reloader{Path: o.config, ABIs: abis, Log: log}
 	d := newDaemon(reloader, log)
+	if o.guests.services != nil {
+		d.metrics.MustRegister(o.guests.services.Metrics)
+	}
 	if err := d.sideDoors(o); err != nil {
 		return err
 	}
