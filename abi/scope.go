@@ -25,8 +25,7 @@ type scope struct {
 	types     []typeDef
 	closures  []closure
 	instances []*instanceDef
-
-	imports, exports *instanceDef
+	exports   *instanceDef
 }
 
 // closure is a component with the scope it is defined in.

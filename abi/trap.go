@@ -50,7 +50,7 @@ func (in *Instance) trap(err error) {
 // trapIn is trap in a call of a row.
 func (in *Instance) trapIn(r *row, err error) {
 	in.active = nil
-	if t, ok := err.(*Trap); ok {
+	if t := (*Trap)(nil); errors.As(err, &t) {
 		panic(t)
 	}
 	panic(&Trap{Message: fmt.Sprintf("%s: %v", r.label, err), cause: err})

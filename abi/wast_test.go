@@ -326,7 +326,7 @@ func (r *wastRunner) assertTrap(c *wastCommand) error {
 		return fmt.Errorf("failed without a trap: %w", err)
 	}
 	if !sameTrap(err.Error(), c.Text) {
-		return fmt.Errorf("trapped with %q, expected %q", err, c.Text)
+		return fmt.Errorf("trapped with %q, expected %q", err.Error(), c.Text)
 	}
 	return nil
 }

@@ -56,7 +56,7 @@ func before(t *testing.T, strategy plugin.FailStrategy, http2 bool, address stri
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := grpc.NewServer(append(ServerOptions(), grpc.WaitForHandlers(true))...)
+	g := grpc.NewServer(append(GRPCOptions(), grpc.WaitForHandlers(true))...)
 	svc := New(cur, Options{Log: slog.New(slog.NewTextHandler(testLog{t}, nil))})
 	svc.Register(g)
 	go func() { _ = g.Serve(l) }()

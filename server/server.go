@@ -72,10 +72,10 @@ func New(current *plugin.Current, opts Options) *Service {
 // buffered body as one message.
 const maxMessage = 64 << 20
 
-// ServerOptions are what a gRPC server needs for this service. A stream is an
+// GRPCOptions are what a gRPC server needs for this service. A stream is an
 // exchange, and all of a proxy's share one connection: a low limit of streams
 // would fail requests.
-func ServerOptions() []grpc.ServerOption {
+func GRPCOptions() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.MaxConcurrentStreams(math.MaxUint32),
 		grpc.MaxRecvMsgSize(maxMessage),

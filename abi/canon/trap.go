@@ -1,6 +1,9 @@
 package canon
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // Trap says that a guest broke a rule of the Canonical ABI. The instance it
 // happened in must not be used again.
@@ -37,14 +40,16 @@ func at(where, msg string) string {
 
 // in names the parameter an error happened in, unless a nested call has done so.
 func in(where string, err error) error {
-	switch e := err.(type) {
-	case *Trap:
-		if e.Where == "" {
-			e.Where = where
+	var trap *Trap
+	var value *ValueError
+	switch {
+	case errors.As(err, &trap):
+		if trap.Where == "" {
+			trap.Where = where
 		}
-	case *ValueError:
-		if e.Where == "" {
-			e.Where = where
+	case errors.As(err, &value):
+		if value.Where == "" {
+			value.Where = where
 		}
 	}
 	return err

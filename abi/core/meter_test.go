@@ -8,7 +8,6 @@ import (
 )
 
 var i32 = []ValType{I32}
-var i64t = []ValType{I64}
 
 // loops is a module of loops and recursion. Exports: count(n) runs a tight loop
 // of n turns; sum(n) adds up n words of memory; nest(n) runs n*100 turns of a loop in a

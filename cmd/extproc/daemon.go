@@ -40,7 +40,7 @@ var serviceName = extprocv3.ExternalProcessor_ServiceDesc.ServiceName
 func newDaemon(r *plugin.Reloader, log *slog.Logger) *daemon {
 	d := &daemon{
 		log:     log,
-		main:    grpc.NewServer(server.ServerOptions()...),
+		main:    grpc.NewServer(server.GRPCOptions()...),
 		health:  health.NewServer(),
 		metrics: prometheus.NewRegistry(),
 		current: r.Current(),

@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -102,7 +101,6 @@ func headersOf(list plugin.Headers, h http.Header) plugin.Headers {
 // deadline cancels a call unless it is stopped in time. The zero value never
 // does.
 type deadline struct {
-	mu    sync.Mutex
 	timer *time.Timer
 	after time.Duration
 }

@@ -100,7 +100,7 @@ func echoGRPC(s grpc.ServerStream) error {
 	s.SetTrailer(metadata.Pairs("x-trailing", "t"))
 	for {
 		var m []byte
-		if err := s.RecvMsg(&m); err == io.EOF {
+		if err := s.RecvMsg(&m); errors.Is(err, io.EOF) {
 			return nil
 		} else if err != nil {
 			return err

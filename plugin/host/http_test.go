@@ -8,7 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -108,7 +108,7 @@ func serve(t *testing.T, secure bool, handler http.HandlerFunc) *httptest.Server
 	s.Config.Protocols.SetHTTP1(true)
 	s.Config.Protocols.SetHTTP2(true)
 	s.Config.Protocols.SetUnencryptedHTTP2(true)
-	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	s.EnableHTTP2 = secure
 	if secure {
 		s.StartTLS()
@@ -330,7 +330,7 @@ func TestHTTPUnreachable(t *testing.T) {
 // mutual is a server that wants to know who calls.
 func mutual(t *testing.T) string {
 	s := httptest.NewUnstartedServer(http.HandlerFunc(echo))
-	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	s.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert}
 	s.StartTLS()
 	t.Cleanup(s.Close)
