@@ -1,5 +1,7 @@
 package differential_test
 
+import "strings"
+
 // The exchanges of each plugin. `want` is what Envoy's filter showed, line by line where it matters; extproc has to come to the whole outcome.
 
 var headers = []exchange{
@@ -135,14 +137,37 @@ var trailers = []exchange{
 	},
 }
 
-const propertiesConfig = `{
-  "request": [["request","path"],["request","url_path"],["request","host"],["request","method"],["request","scheme"],["request","protocol"],["request","query"],
-    ["request","headers","x-a"],["request","headers","x-none"],["request","useragent"],["request","referer"],
-    ["plugin_name"],["plugin_root_id"],["plugin_vm_id"],["listener_direction"],["cluster_name"],["route_name"],
-    ["connection","mtls"],["connection","requested_server_name"],["connection","tls_version"],["response","code"],["no","such"]],
-  "response": [["response","code"],["response","headers","x-b"],["request","path"],["request","headers","x-a"]],
-  "log": [["request","path"],["response","code"],["response","flags"],["request","total_size"],["response","grpc_status"]]
-}`
+// propertiesConfig asks for what Envoy documents as attributes, and for what it calls properties of wasm.
+var propertiesConfig = paths("request",
+	"request path", "request url_path", "request host", "request method", "request scheme", "request protocol", "request query", "request headers x-a",
+	"request headers x-none", "request useragent", "request referer", "request size", "request total_size", "plugin_name", "plugin_root_id", "plugin_vm_id",
+	"listener_direction", "cluster_name", "route_name", "connection mtls", "connection requested_server_name",
+	"connection tls_version", "response code", "no such", "xds route_name", "xds cluster_name", "xds virtual_host_name", "xds filter_chain_name", "upstream address",
+) + paths("response",
+	"response code", "response code_details", "response headers x-b", "response size", "response grpc_status", "request path", "request method", "request headers x-a",
+	"request protocol", "request size", "cluster_name", "route_name", "upstream address", "upstream port", "upstream tls_version", "upstream transport_failure_reason",
+	"upstream request_attempt_count", "xds route_name", "xds cluster_name", "xds virtual_host_name", "xds listener_direction", "plugin_name",
+	"connection termination_details", "metadata", "filter_state", "node id", "node", "xds",
+) + paths("log",
+	"request path", "request headers x-a", "response code", "response code_details", "response flags", "response size", "response grpc_status", "response headers x-b", "upstream address",
+) + paths("sizes",
+	"request time", "request id", "request duration", "source address", "destination address", "source port", "destination port", "connection id", "upstream local_address", "response backend_latency",
+) + `"":[]}`
+
+// paths is one list of a configuration of the plugin "properties", and a comma. In a path, blanks stand between its parts.
+func paths(list string, names ...string) string {
+	text := `"` + list + `":[`
+	if list == "request" {
+		text = "{" + text
+	}
+	for i, name := range names {
+		if i > 0 {
+			text += ","
+		}
+		text += `["` + strings.ReplaceAll(name, " ", `","`) + `"]`
+	}
+	return text + "],"
+}
 
 var properties = []exchange{{
 	name:  "of a GET",

@@ -80,7 +80,8 @@ type Envoy struct {
 }
 
 const (
-	startLimit = 30 * time.Second
+	// startLimit allows for a large module that Envoy's wasm filter compiles.
+	startLimit = 2 * time.Minute
 	stopLimit  = 10 * time.Second
 )
 

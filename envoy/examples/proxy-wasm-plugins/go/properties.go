@@ -2,14 +2,15 @@ package main
 
 import (
 	"encoding/hex"
+	"strconv"
 	"strings"
 
 	"github.com/proxy-wasm/proxy-wasm-go-sdk/proxywasm"
 	"github.com/proxy-wasm/proxy-wasm-go-sdk/proxywasm/types"
 )
 
-// reportConfig lists paths of properties, to be read in each phase.
-type reportConfig struct{ Request, Response, Log [][]string }
+// reportConfig lists paths of properties, to be read in each phase. Of those in Sizes, whose values are never the same twice, the size is shown.
+type reportConfig struct{ Request, Response, Log, Sizes [][]string }
 
 // report shows properties: those of the request and of the response in response headers, the others in the log when all is over.
 type report struct {
@@ -34,6 +35,9 @@ func (r *report) OnHttpResponseHeaders(int, bool) types.Action {
 	for _, path := range r.config.Response {
 		check(proxywasm.AddHttpResponseHeader("x-at-response-"+strings.Join(path, "."), rendered(path)))
 	}
+	for _, path := range r.config.Sizes {
+		check(proxywasm.AddHttpResponseHeader("x-size-"+strings.Join(path, "."), size(path)))
+	}
 	return types.ActionContinue
 }
 
@@ -41,6 +45,14 @@ func (r *report) OnHttpStreamDone() {
 	for _, path := range r.config.Log {
 		proxywasm.LogInfo("properties: " + strings.Join(path, ".") + " = " + rendered(path))
 	}
+}
+
+func size(path []string) string {
+	value, err := proxywasm.GetProperty(path)
+	if err != nil {
+		return "(none)"
+	}
+	return strconv.Itoa(len(value))
 }
 
 // rendered is a property as a header can hold it: numbers are bytes, and so in hexadecimal.

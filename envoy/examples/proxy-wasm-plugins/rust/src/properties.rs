@@ -8,7 +8,7 @@ use std::fmt::Write;
 use std::rc::Rc;
 
 struct Report {
-    /// Lists of paths, by phase: request, response, log.
+    /// Lists of paths, by phase: request, response, log; and sizes, whose values are never the same twice.
     config: Rc<Value>,
     /// What the request's paths led to.
     request: Vec<String>,
@@ -32,14 +32,7 @@ fn list(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
 
-impl Context for Report {
-    fn on_done(&mut self) -> bool {
-        for path in self.paths("log") {
-            log::info!("properties: {} = {}", path.join("."), rendered(path));
-        }
-        true
-    }
-}
+impl Context for Report {}
 
 impl HttpContext for Report {
     fn on_http_request_headers(&mut self, _count: usize, _end: bool) -> Action {
@@ -54,7 +47,23 @@ impl HttpContext for Report {
         for path in self.paths("response") {
             self.add_http_response_header(&format!("x-at-response-{}", path.join(".")), &rendered(path));
         }
+        for path in self.paths("sizes") {
+            self.add_http_response_header(&format!("x-size-{}", path.join(".")), &size(path));
+        }
         Action::Continue
+    }
+
+    fn on_log(&mut self) {
+        for path in self.paths("log") {
+            log::info!("properties: {} = {}", path.join("."), rendered(path));
+        }
+    }
+}
+
+fn size(path: Vec<&str>) -> String {
+    match hostcalls::get_property(path) {
+        Ok(Some(value)) => value.len().to_string(),
+        _ => "(none)".into(),
     }
 }
 
