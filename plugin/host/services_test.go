@@ -1,0 +1,113 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"runtime"
+	"testing"
+
+	"github.com/extproc/extproc/plugin"
+)
+
+// TestServices: plugins share data, queues and metrics, but not each other's
+// clusters.
+func TestServices(t *testing.T) {
+	s := serve(t, false, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") })
+	u, err := url.Parse(s.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	services := NewServices()
+	defer services.Client.Close()
+	a := services.For(map[string]*plugin.Cluster{"c": {URL: u}})
+	b := services.For(map[string]*plugin.Cluster{"d": {URL: u}})
+	_ = a.Data.Set("vm", "k", []byte("v"), 0)
+	if v, _, _ := b.Data.Get("vm", "k"); string(v) != "v" {
+		t.Errorf("b sees %q", v)
+	}
+	if r := answer(t, a.Callouts, get("/")); string(r.Body) != "ok" {
+		t.Errorf("%q %v", r.Body, r.Err)
+	}
+	for _, other := range []*Services{b, services} {
+		if _, err := other.Callouts.HTTP(get("/"), nil); !errors.Is(err, ErrUnknownCluster) {
+			t.Errorf("another plugin's cluster: %v", err)
+		}
+	}
+	a.Callouts.Close()
+	if _, err := a.Callouts.HTTP(get("/"), nil); !errors.Is(err, ErrClosed) {
+		t.Errorf("closed: %v", err)
+	}
+	request := get("/")
+	request.Cluster = "d"
+	if r := answer(t, b.Callouts, request); string(r.Body) != "ok" {
+		t.Errorf("after the other plugin was closed: %q %v", r.Body, r.Err)
+	}
+}
+
+// TestReloads: plugins that come and go leave nothing behind, also with ever
+// other certificates.
+func TestReloads(t *testing.T) {
+	s := serve(t, false, func(http.ResponseWriter, *http.Request) {})
+	u, err := url.Parse(s.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	services := NewServices()
+	before := runtime.NumGoroutine()
+	for i := range 1000 {
+		own := services.For(map[string]*plugin.Cluster{"c": {URL: u, TLS: plugin.TLS{ServerName: fmt.Sprint(i % 500)}}})
+		if r := answer(t, own.Callouts, get("/")); r.Err != nil {
+			t.Fatal(r.Err)
+		}
+		own.Callouts.Close()
+	}
+	if n := len(services.Client.transports.all); n > maxTransports {
+		t.Errorf("%d transports", n)
+	}
+	services.Client.Close()
+	settled(t, "goroutines", func() bool { return runtime.NumGoroutine() <= before+2 })
+}
+
+func TestTransports(t *testing.T) {
+	client := NewClient()
+	defer client.Close()
+	of := func(c plugin.Cluster, http2 bool) *http.Transport {
+		t.Helper()
+		found, err := client.transports.of(&c, http2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return found
+	}
+	plain := of(plugin.Cluster{}, false)
+	if of(plugin.Cluster{}, false) != plain || of(plugin.Cluster{HTTP2: true}, false) != of(plugin.Cluster{}, true) {
+		t.Error("connections are not shared")
+	}
+	if of(plugin.Cluster{}, true) == plain || of(plugin.Cluster{TLS: plugin.TLS{ServerName: "x"}}, false) == plain {
+		t.Error("connections of two kinds are shared")
+	}
+	if _, err := client.transports.of(&plugin.Cluster{TLS: plugin.TLS{CA: "x"}}, false); err == nil {
+		t.Error("a bad certificate is accepted")
+	}
+}
+
+// TestHTTP2Aborts: streams that are reset before and in the middle of a response.
+func TestHTTP2Aborts(t *testing.T) {
+	s := serve(t, false, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/late" {
+			_, _ = io.WriteString(w, "abc")
+			_ = http.NewResponseController(w).Flush()
+		}
+		panic(http.ErrAbortHandler)
+	})
+	c := calling(t, plugin.Cluster{HTTP2: true}, s.URL, CalloutLimits{})
+	if r := answer(t, c, get("/")); r.Err == nil || value(r.Headers, ":status") != "503" {
+		t.Errorf("%v %s", r.Err, r.Headers)
+	}
+	if r := answer(t, c, get("/late")); r.Err == nil || r.Headers != nil || r.Body != nil {
+		t.Errorf("%v %s %q", r.Err, r.Headers, r.Body)
+	}
+}
