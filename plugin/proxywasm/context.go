@@ -138,7 +138,7 @@ func (cx *Context) runTick() {
 }
 
 // gone says whether the context is not to be called any more.
-func (cx *Context) gone() bool { return cx.vm.dead != nil || cx.vm.contexts[cx.id] != cx }
+func (cx *Context) gone() bool { return cx.vm.dead != nil || cx.left || cx.vm.contexts[cx.id] != cx }
 
 // end lets go of what the host holds for a root context.
 func (cx *Context) end() {

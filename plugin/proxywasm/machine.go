@@ -102,8 +102,7 @@ func (v *vm) join(p *Module) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	err := v.addRoot(p)
-	if err == nil && p.odd && v.roots[p].readRootID {
-		p.odd = false // once is enough
+	if err == nil && v.roots[p].readRootID && p.odd.CompareAndSwap(true, false) {
 		p.log(slog.LevelWarn, "the module reads its root id, but this one does not occur in it: the plugin may do nothing",
 			slog.String("root_id", p.rootID))
 	}

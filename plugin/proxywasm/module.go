@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/extproc/extproc/plugin"
 	"github.com/extproc/extproc/plugin/host"
@@ -24,8 +25,8 @@ type Module struct {
 	streams  sync.Pool
 	// told is what the guest may ask for, as it gets it.
 	told struct{ name, rootID, vmID []byte }
-	// odd says that the module seems not to know the root id.
-	odd bool
+	// odd says that the module seems not to know the root id, until that was said.
+	odd atomic.Bool
 
 	mu     sync.Mutex
 	using  int           // exchanges at work
@@ -40,7 +41,7 @@ func newModule(a *ABI, wasm []byte, spec *plugin.Spec) *Module {
 		p.rootID = *spec.VM.RootID
 	}
 	p.told.name, p.told.rootID, p.told.vmID = []byte(spec.Name), []byte(p.rootID), []byte(spec.VM.ID)
-	p.odd = p.rootID != "" && !mentions(wasm, p.rootID)
+	p.odd.Store(p.rootID != "" && !mentions(wasm, p.rootID))
 	return p
 }
 

@@ -15,9 +15,11 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"time"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
 
 	"github.com/extproc/extproc/plugin"
 	"github.com/extproc/extproc/plugin/host"
@@ -34,13 +36,19 @@ type Config struct {
 	// BodyLimit is how many bytes of one body are held back for a guest that has
 	// paused it; 0 means 1 MiB, as in Envoy.
 	BodyLimit int
+	// StartLimit is how long each function may run that starts a VM or a plugin in
+	// it; 0 means 10 s.
+	StartLimit time.Duration
 	// Interpreter runs guests without compiling them, for tests.
 	Interpreter bool
 	// Services are what the guests of all plugins share; nil makes new ones.
 	Services *host.Services
 }
 
-const defaultBodyLimit = 1 << 20
+const (
+	defaultBodyLimit  = 1 << 20
+	defaultStartLimit = 10 * time.Second
+)
 
 // ABI is the kind of guest that this package runs. It is safe for concurrent use.
 type ABI struct {
@@ -63,6 +71,9 @@ func New(ctx context.Context, cfg Config) (*ABI, error) {
 	if cfg.BodyLimit <= 0 {
 		cfg.BodyLimit = defaultBodyLimit
 	}
+	if cfg.StartLimit <= 0 {
+		cfg.StartLimit = defaultStartLimit
+	}
 	a := &ABI{cfg: cfg, services: cfg.Services, machines: map[machineKey]*machine{}}
 	if a.services == nil {
 		a.services = host.NewServices()
@@ -84,7 +95,9 @@ func New(ctx context.Context, cfg Config) (*ABI, error) {
 }
 
 const (
-	coreFeatures = api.CoreFeaturesV2
+	// coreFeatures are the proposals that V8 has too and wazero can do.
+	coreFeatures = api.CoreFeaturesV2 | experimental.CoreFeaturesExtendedConst | experimental.CoreFeaturesTailCall |
+		experimental.CoreFeaturesExceptionHandling | experimental.CoreFeaturesTypedFunctionReferences
 	// maxPages is what any memory may have; the limit of the plugin is lower. All
 	// 65,536 would not fit wazero's uint32.
 	maxPages = 65535
@@ -153,13 +166,19 @@ func (a *ABI) machine(ctx context.Context, wasm []byte, p *Module) (*machine, er
 func (a *ABI) drop(ctx context.Context, m *machine) error {
 	a.mu.Lock()
 	m.refs--
-	last := m.refs == 0
-	if last {
-		delete(a.machines, m.key)
-	}
-	a.mu.Unlock()
-	if !last {
+	if m.refs > 0 {
+		a.mu.Unlock()
 		return nil
 	}
+	delete(a.machines, m.key)
+	alone := true
+	for key := range a.machines {
+		alone = alone && key.vmID != m.key.vmID
+	}
+	if alone { // as in Envoy, what a vm_id shares goes with its last VM
+		a.services.Data.Forget(m.vmID)
+		a.services.Queues.Forget(m.vmID)
+	}
+	a.mu.Unlock()
 	return m.close(ctx)
 }

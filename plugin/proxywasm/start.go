@@ -74,6 +74,8 @@ func (v *vm) instantiate(ctx context.Context) (err error) {
 // start runs the start section, which the rewritten module exports, and the start
 // functions in the order of the specification ("Integration").
 func (v *vm) start() error {
+	v.starting = true
+	defer func() { v.starting = false }()
 	if v.machine.code.module.Start {
 		if err := v.startFunction(core.StartExport); err != nil {
 			return err
@@ -104,10 +106,7 @@ func (v *vm) startFunction(name string) error {
 		}
 	}
 	stack := make([]uint64, max(len(f.Definition().ParamTypes()), len(f.Definition().ResultTypes()), 1))
-	v.starting = true
-	err := v.run(&v.base, f, stack, name)
-	v.starting = false
-	return err
+	return v.run(&v.base, f, stack, name)
 }
 
 // addRoot makes the root context of a plugin and has it start.
@@ -116,7 +115,8 @@ func (v *vm) addRoot(p *Module) error {
 	cx.root = cx
 	v.newContext(cx)
 	v.roots[p] = cx
-	cx.configuring = true
+	v.starting, cx.configuring = true, true
+	defer func() { v.starting = false }()
 	if _, err := v.invoke(cx, onContextCreate, uint64(cx.id), 0); err != nil {
 		return fmt.Errorf("%w (root id %q: the module may know others)", err, p.rootID)
 	}

@@ -34,7 +34,8 @@ type vm struct {
 	allocStack [1]uint64
 	calls      [2]call // the one in its allocator comes second
 	allocating bool
-	starting   bool
+	starting   bool          // the module, or the root context of a plugin
+	limited    time.Duration // how long the last call might take
 
 	base      Context // the VM context, of start functions and the allocator
 	current   *Context
@@ -105,16 +106,10 @@ func (v *vm) invoke(cx *Context, id callbackID, args ...uint64) (uint32, error) 
 
 // run runs one of the module's functions on behalf of a context.
 func (v *vm) run(cx *Context, f api.Function, stack []uint64, name string) error {
-	limit := v.machine.limits.Timeout
-	if s := cx.stream; s != nil {
-		limit = max(limit-s.used, 1)
-	}
 	v.current, v.effective = cx, 0
-	if v.machine.limits.Timeout > 0 {
-		v.watch.begin(limit)
-	}
+	limited := v.limit(cx)
 	err := f.CallWithStack(&v.ctx, stack)
-	if v.machine.limits.Timeout > 0 {
+	if limited {
 		used := v.watch.end()
 		if cx.stream != nil {
 			cx.stream.used += used
@@ -124,10 +119,28 @@ func (v *vm) run(cx *Context, f api.Function, stack []uint64, name string) error
 	v.current, v.effective, v.allocating = &v.base, 0, false
 	var exit exitError
 	switch {
-	case err == nil, v.starting && errors.As(err, &exit) && exit == 0:
+	case err == nil, cx == &v.base && errors.As(err, &exit) && exit == 0:
 		return nil
 	}
 	return v.fail(cx, name, err)
+}
+
+// limit starts the clock for a call, if its time is limited: by what an exchange
+// has left of its time, or by what a start may take.
+func (v *vm) limit(cx *Context) bool {
+	limit := v.machine.limits.Timeout
+	if v.starting {
+		limit = v.machine.abi.cfg.StartLimit
+	}
+	if limit == 0 {
+		return false
+	}
+	v.limited = limit
+	if cx.stream != nil {
+		limit = max(limit-cx.stream.used, 1)
+	}
+	v.watch.begin(limit)
+	return true
 }
 
 // allocate makes room in the guest's memory. The bytes are those of the guest.
@@ -160,7 +173,7 @@ func (v *vm) fail(cx *Context, name string, err error) error {
 	var exit exitError
 	switch {
 	case v.watch.fired():
-		f.Kind, text = plugin.TimedOut, fmt.Sprintf("ran for longer than %v", v.machine.limits.Timeout)
+		f.Kind, text = plugin.TimedOut, fmt.Sprintf("ran for longer than %v", v.limited)
 	case errors.As(err, &exit):
 		f.Kind = plugin.Exited
 	case v.memories.Refused():

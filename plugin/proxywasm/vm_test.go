@@ -76,8 +76,8 @@ func TestLoadErrors(t *testing.T) {
 			if c.change != nil {
 				wasm = puppet(c.change)
 			}
-			a := newABI(t, Config{})
-			spec := performing(t, &logs{}, c.script, func(s *plugin.Spec) { s.Name, s.Limits.Timeout = t.Name(), 300*time.Millisecond })
+			a := newABI(t, Config{StartLimit: 300 * time.Millisecond})
+			spec := performing(t, &logs{}, c.script, func(s *plugin.Spec) { s.Name = t.Name() })
 			_, err := a.Load(context.Background(), wasm, spec)
 			if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
 				t.Errorf("error %v, expected %s", err, c.want)

@@ -352,7 +352,7 @@ func clockWait(s []byte) time.Duration {
 
 // sleep waits, but not beyond the guest's deadline, which then stops it.
 func (v *vm) sleep(d time.Duration) {
-	if v.machine.limits.Timeout > 0 {
+	if v.starting || v.machine.limits.Timeout > 0 {
 		d = min(d, v.watch.left()+time.Millisecond)
 	} else {
 		d = min(d, time.Minute)
