@@ -69,7 +69,13 @@ func startInside(t *testing.T, upstream string, setups []setup) *inside {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(in.envoy.Stop)
+	t.Cleanup(func() {
+		in.envoy.Stop()
+		if t.Failed() {
+			_, log, _ := strings.Cut(in.envoy.Log(), "starting workers")
+			t.Logf("log of Envoy with the modules inside:\n%s", log)
+		}
+	})
 	return in
 }
 

@@ -2,12 +2,14 @@ package main
 
 import (
 	"encoding/json"
+	"slices"
 
 	"github.com/corazawaf/coraza/v3/experimental/plugins/plugintypes"
+	"github.com/corazawaf/coraza/v3/types"
 	"github.com/proxy-wasm/proxy-wasm-go-sdk/proxywasm"
 )
 
-// auditLog writes a line of JSON for each transaction into the host's log: `SecAuditLogType host`.
+// auditLog writes a line of JSON for each transaction into the host's log: `SecAuditLogType host`. The matched rules are part K.
 type auditLog struct{}
 
 func (auditLog) Init(plugintypes.AuditLogConfig) error { return nil }
@@ -40,10 +42,17 @@ func (auditLog) Write(log plugintypes.AuditLog) error {
 	if tx.HasResponse() {
 		r.Status = tx.Response().Status()
 	}
+	if !slices.Contains(log.Parts(), types.AuditLogPartRulesMatched) {
+		return write(r) // the messages say nothing of the rules then
+	}
 	for _, m := range log.Messages() {
 		data := m.Data()
 		r.Rules = append(r.Rules, rule{ID: data.ID(), Message: data.Msg(), Data: data.Data(), Severity: data.Severity().String()})
 	}
+	return write(r)
+}
+
+func write(r record) error {
 	line, err := json.Marshal(r)
 	if err != nil {
 		return err
