@@ -184,13 +184,6 @@ func (m *machine) giveBack(v *vm) {
 	v.active.Add(-1)
 	if m.pool != nil {
 		m.pool.giveBack(v)
-		return
-	}
-	v.mu.Lock()
-	dead := v.dead != nil
-	v.mu.Unlock()
-	if dead && v.active.Load() == 0 {
-		v.close()
 	}
 }
 
@@ -320,9 +313,7 @@ const (
 )
 
 func (w *worker) restart(old *vm) {
-	if old.active.Load() == 0 {
-		old.close()
-	}
+	old.close() // its exchanges won't touch it any more
 	m := w.machine
 	for backoff := backoffBase; ; backoff = min(2*backoff, backoffMost) {
 		err := w.start()

@@ -11,7 +11,7 @@ import (
 // Bounds of expressions.
 const (
 	maxExpressions = 1000 // of one plugin
-	maxSource      = 64 << 10
+	maxSource      = 16 << 10
 	maxCost        = 1_000_000 // of one evaluation, in CEL's units
 )
 
