@@ -92,7 +92,11 @@ func (r *reader) plugin(n *yaml.Node, at, dir string, log *slog.Logger) (*Spec, 
 		Limits: Limits{Timeout: DefaultTimeout, Memory: DefaultMemory, Instances: DefaultInstances},
 	}
 	err := r.mapping(n, at, fields{
-		"pluginName":   r.name(&s.Name),
+		"pluginName": r.name(&s.Name),
+		"rootID": func(n *yaml.Node, at string) error {
+			s.VM.RootID = new(string)
+			return r.text(s.VM.RootID)(n, at)
+		},
 		"url":          r.location(&s.URL, dir),
 		"sha256":       r.digest(&s.SHA256),
 		"pluginConfig": r.pluginConfig(s),
@@ -102,7 +106,7 @@ func (r *reader) plugin(n *yaml.Node, at, dir string, log *slog.Logger) (*Spec, 
 		"callouts":     r.clusters(s, dir),
 		"clusters":     r.clusters(s, dir), // Envoy's word for the same
 		"vmConfig": func(n *yaml.Node, at string) error {
-			return r.mapping(n, at, fields{"env": r.env(&s.Env)})
+			return r.mapping(n, at, fields{"env": r.env(&s.Env), "vm_id": r.text(&s.VM.ID)})
 		},
 		"limits": func(n *yaml.Node, at string) error {
 			return r.mapping(n, at, fields{
