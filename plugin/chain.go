@@ -61,7 +61,7 @@ type link struct {
 	relay  *relay
 }
 
-// Init readies a chain for an exchange. No plugin is started before the request
+// Init readies a chain for an exchange, whose Attributes are set. No plugin is started before the request
 // has arrived at it.
 func (c *Chain) Init(ex *Exchange, plugins []*Plugin, bounds Bounds, watch Observer) {
 	*c = Chain{ex: ex, bounds: bounds, watch: watch, origin: len(plugins)}
@@ -72,8 +72,9 @@ func (c *Chain) Init(ex *Exchange, plugins []*Plugin, bounds Bounds, watch Obser
 	}
 	c.links = make([]link, len(plugins))
 	views := make([]Exchange, len(plugins))
+	shared := ex.left()
 	for i, p := range plugins {
-		views[i].ID = ex.ID
+		views[i].ID, views[i].Attributes, views[i].shared = ex.ID, ex.Attributes, shared
 		c.links[i] = link{plugin: p, ex: &views[i]}
 	}
 }

@@ -11,6 +11,10 @@ type Exchange struct {
 	ID       uint64
 	Request  Message
 	Response Message
+	// Attributes are what the proxy tells beside the messages; nil is nothing.
+	Attributes Attributes
+
+	shared *shared // what plugins have left; the plugins of a chain share it
 }
 
 // Message returns the message of a direction.
@@ -55,9 +59,24 @@ type Message struct {
 	Headers Headers
 	// Plan says what becomes of the body and the trailers.
 	Plan BodyPlan
+	// Reroute asks the proxy to choose the route anew when the request's headers go
+	// on, although none has changed: when one has, it does anyway.
+	Reroute bool
+	// Local describes a local response.
+	Local LocalResponse
 	// Out is the body the guest hands on when Plan is Replaced. Out.Trailers are
 	// the trailers that go on.
 	Out Body
+}
+
+// LocalResponse is what there is to a local response that HTTP has no word for.
+type LocalResponse struct {
+	// Details are for the proxy's log: why there is such a response.
+	Details string
+	// GRPCStatus is for a request of gRPC, HasGRPCStatus that there is one. The
+	// proxy then makes a response of gRPC of it, with the body as the message.
+	GRPCStatus    uint32
+	HasGRPCStatus bool
 }
 
 // Complete says whether the guest has done all it had to for this message.
@@ -133,6 +152,11 @@ type Module interface {
 type Needs struct {
 	Headers [2]bool // by Direction
 	Body    [2]BodyNeed
+	// Attributes are the names of those that the guest reads, by the direction
+	// they come with.
+	Attributes [2][]string
+	// Reads and Writes are namespaces of dynamic metadata.
+	Reads, Writes []string
 }
 
 // BodyNeed says when a plugin must be sent a body.

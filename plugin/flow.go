@@ -166,6 +166,12 @@ func (c *Chain) handOver(d Direction, from offer) {
 	if !whole.Released {
 		from.take()
 		whole.Headers, whole.Released = from.headers, true
+		for i := range c.links {
+			whole.Reroute = whole.Reroute || c.links[i].ex.Message(d).Reroute
+		}
+		if c.origin < len(c.links) {
+			whole.Local = c.links[c.origin].ex.Response.Local
+		}
 		c.local = c.local || d == Response && c.origin < len(c.links)
 		if !from.made {
 			whole.Plan = Untouched

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
@@ -25,6 +26,9 @@ func (p *process) answerLocally() (moved bool, err error) {
 		request.msg.In.Discard()
 	}
 	m, done, err := p.gather(response)
+	if err == nil && !done && request.headers == owed && !request.msg.Released {
+		err = p.fetch(request) // for a guest that answers while it reads, such as an echo
+	}
 	if err != nil || !done {
 		return moved || m, err
 	}
@@ -55,7 +59,12 @@ func (p *process) localResponse(h *half) (*extprocv3.ProcessingResponse, error) 
 	if err != nil {
 		return nil, err
 	}
-	return immediate(code, m, body, "extproc_local_response"), nil
+	local := &h.msg.Local
+	resp := immediate(code, m, body, cmp.Or(valid(local.Details), "extproc_local_response"))
+	if local.HasGRPCStatus {
+		resp.GetImmediateResponse().GrpcStatus = &extprocv3.GrpcStatus{Status: local.GRPCStatus}
+	}
+	return resp, nil
 }
 
 // localHeaders are the headers of a local response. Envoy puts its own status and

@@ -21,6 +21,7 @@ type process struct {
 	in  inbox
 
 	ex      plugin.Exchange
+	told    attributes
 	halves  [2]half
 	modes   modes
 	plugins []*plugin.Plugin
@@ -117,6 +118,7 @@ func (p *process) take(req *extprocv3.ProcessingRequest) (bool, error) {
 	if !p.begun {
 		p.begin(c, req)
 	}
+	p.told.learn(c.Direction, req)
 	h := &p.halves[c.Direction]
 	if c.body != nil && p.modes.body[c.Direction] == none {
 		// The proxy did not say in which mode it sends. One answer a message is
@@ -186,7 +188,7 @@ func (p *process) send(resp *extprocv3.ProcessingResponse) error {
 	if p.mute {
 		return nil
 	}
-	if err := p.in.stream.Send(resp); err != nil {
+	if err := p.in.stream.Send(p.withMetadata(resp)); err != nil {
 		return errGone
 	}
 	p.metrics.sent.Inc()

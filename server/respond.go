@@ -166,10 +166,10 @@ func (p *process) answerHeaders(h *half) (moved bool, err error) {
 	if common.HeaderMutation, err = p.mutation(h, newBody); err != nil {
 		return moved, err
 	}
-	common.ClearRouteCache = h.Direction == plugin.Request && common.HeaderMutation != nil
+	common.ClearRouteCache = h.reroutes(common.HeaderMutation)
 	h.pay()
 	row := h.row(plugin.HeadersPart)
-	if common.HeaderMutation == nil && common.BodyMutation == nil && !override {
+	if common.HeaderMutation == nil && common.BodyMutation == nil && !common.ClearRouteCache && !override {
 		return moved, p.send(row.plain)
 	}
 	resp := row.headers(&extprocv3.HeadersResponse{Response: common})
@@ -188,6 +188,12 @@ func (p *process) mutation(h *half, newBody bool) (*extprocv3.HeaderMutation, er
 	m, rejected, err := mutation(h.msg.Original, to, h.place(plugin.HeadersPart, newBody))
 	p.reject(rejected, "header mutations")
 	return m, err
+}
+
+// reroutes says whether the route is to be chosen anew: it may depend on any field
+// of the request.
+func (h *half) reroutes(m *extprocv3.HeaderMutation) bool {
+	return h.Direction == plugin.Request && (m != nil || h.msg.Reroute)
 }
 
 func (p *process) reject(n int, what string) {
@@ -308,7 +314,7 @@ func (p *process) answerChunks(h *half) (moved bool, err error) {
 		}
 		h.chunks = h.chunks[1:]
 		resp := h.row(plugin.BodyPart).plain
-		if common.BodyMutation != nil || common.HeaderMutation != nil {
+		if common.BodyMutation != nil || common.HeaderMutation != nil || common.ClearRouteCache {
 			resp = h.row(plugin.BodyPart).body(&extprocv3.BodyResponse{Response: common})
 		}
 		if err := p.send(resp); err != nil {
@@ -331,7 +337,7 @@ func (p *process) release(h *half, common *extprocv3.CommonResponse) error {
 		length := strconv.Itoa(len(common.BodyMutation.GetBody()))
 		m.SetHeaders = append(m.SetHeaders, option(plugin.Field{Name: "content-length", Value: []byte(length)}, false))
 	}
-	common.HeaderMutation = m
+	common.HeaderMutation, common.ClearRouteCache = m, h.reroutes(m)
 	return nil
 }
 

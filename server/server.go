@@ -115,7 +115,7 @@ func newProcess(s *Service, set *plugin.Set, stream extprocv3.ExternalProcessor_
 		in:      inbox{stream: stream},
 		plugins: set.Plugins,
 	}
-	p.ex.ID = s.ids.Add(1)
+	p.ex.ID, p.ex.Attributes = s.ids.Add(1), &p.told
 	p.meters = p.alone[:]
 	if n := len(set.Plugins); n > 1 {
 		p.meters = make([]*meter, n)

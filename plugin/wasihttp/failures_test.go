@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"reflect"
 	"runtime"
 	"slices"
 	"strings"
@@ -204,7 +205,7 @@ func TestNeeds(t *testing.T) {
 	all := plugin.Needs{Headers: [2]bool{true, true}, Body: [2]plugin.BodyNeed{plugin.OnDemand, plugin.OnDemand}}
 	local := plugin.Needs{Headers: [2]bool{true, false}, Body: [2]plugin.BodyNeed{plugin.OnDemand, plugin.Never}}
 	for file, want := range map[string]plugin.Needs{example("header-rules", "rust"): all, guestFile("echo-late"): local} {
-		if got := load(t, file).Needs(); got != want {
+		if got := load(t, file).Needs(); !reflect.DeepEqual(got, want) {
 			t.Errorf("%s needs %+v, want %+v", file, got, want)
 		}
 	}
