@@ -270,6 +270,15 @@ func TestEnvoy(t *testing.T) {
 		{"a large local response", asked{path: "/", do: "local-large"}, func(t *testing.T, got answered) {
 			equal(t, len(got.body), 3<<20)
 		}},
+		{"local that begins before it reads the body", asked{path: "/", do: "local-echo", body: large}, func(t *testing.T, got answered) {
+			equal(t, got.status, 200)
+			equal(t, got.body == large, true)
+		}},
+		{"a request of the guest's own", asked{path: "/", do: "own-request", header: http.Header{"X-Gone": {"1"}}}, func(t *testing.T, got answered) {
+			equal(t, got.status, 200)
+			equal(t, got.seen.Headers["X-Own"], []string{"1"})
+			equal(t, got.seen.Headers["X-Gone"], []string(nil))
+		}},
 		{"local after the body", asked{path: "/", do: "local-late", body: large}, func(t *testing.T, got answered) {
 			equal(t, got.status, 403)
 			equal(t, got.body == large, true)

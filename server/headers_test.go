@@ -75,6 +75,9 @@ func TestMutation(t *testing.T) {
 		{"bad names", place{Phase: requestHeaders}, nil, h("a b: 1", ": 1", "A: 1", "a:b: 1", "\xff: 1"), nil, 5},
 		{"framing stays", place{Phase: requestHeaders}, h("content-length: 5", "transfer-encoding: chunked"), h("content-length: 3"), nil, 1},
 		{"framing is not added", place{Phase: requestHeaders}, nil, h("transfer-encoding: chunked", "connection: x", "host: y", "content-length: 1"), nil, 4},
+		{"what routes need stays", place{Phase: requestHeaders}, h("x-forwarded-proto: http", "a: 1"), nil, []string{"-a"}, 0},
+		{"what routes need may change", place{Phase: requestHeaders}, h("x-forwarded-proto: http"), h("x-forwarded-proto: https"), []string{"=x-forwarded-proto: https"}, 0},
+		{"it is nothing special in a response", place{Phase: responseHeaders}, h("x-forwarded-proto: http"), nil, []string{"-x-forwarded-proto"}, 0},
 		{"a new body has no length", place{requestHeaders, true}, h("content-length: 5"), h("content-length: 5"), []string{"-content-length"}, 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -189,6 +189,17 @@ func TestProcess(t *testing.T) {
 			> qb abc
 			> qb eos
 			< immediate 403 body abc`},
+		{name: "local that begins before it reads the body", talk: `
+			> qh x-do: local-echo
+			< - override ` + fds + `/NONE trailers SEND/DEFAULT
+			> qb abc
+			> qb def eos
+			< immediate 200 body abcdef`},
+		{name: "local that begins before it reads the body, BUFFERED", mode: [2]bodyMode{buffered, buffered}, talk: `
+			> qh x-do: local-echo
+			< qh
+			> qb abc eos
+			< immediate 200 body abc`},
 		{name: "local on HEAD", talk: `
 			> qh x-do: local, :method: HEAD eos
 			< immediate 403 =content-type: text/x =set-cookie: a=1 +set-cookie: b=2`},

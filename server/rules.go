@@ -23,6 +23,11 @@ var hopByHop = map[string]bool{
 	"transfer-encoding": true, "upgrade": true,
 }
 
+// forwardedProto is the field without which Envoy finds no route for a request. A
+// guest that makes its own request, instead of changing the one that came, has
+// none.
+const forwardedProto = "x-forwarded-proto"
+
 // pseudo are the pseudo header fields of a request and of a response. Envoy
 // drops the removal of any of them.
 var pseudo = [2]map[string]bool{
@@ -48,6 +53,8 @@ func (p place) rule(name string) rule {
 		return keep
 	case hopByHop[name]:
 		return keep
+	case name == forwardedProto && p.Phase == plugin.Phase{Direction: plugin.Request, Part: plugin.HeadersPart}:
+		return keepOne
 	}
 	return free
 }

@@ -137,6 +137,19 @@ var scripts = map[string]func(*script) error{
 		release(r, r.Original, plugin.Untouched)
 		return nil
 	},
+	"own-request": func(s *script) error {
+		q := &s.ex.Request
+		var own plugin.Headers
+		for _, f := range q.Original {
+			if f.Name[0] == ':' {
+				own = append(own, f)
+			}
+		}
+		release(q, with(own, "x-own", "1"), plugin.Untouched)
+		r := s.upstream()
+		release(r, r.Original, plugin.Untouched)
+		return nil
+	},
 	"local": func(s *script) error {
 		s.respond("403", "forbidden", "content-type", "text/x", "set-cookie", "a=1", "set-cookie", "b=2", "content-length", "3")
 		return nil
@@ -151,6 +164,15 @@ var scripts = map[string]func(*script) error{
 	},
 	"local-late": func(s *script) error {
 		s.respond("403", s.whole(&s.ex.Request))
+		return nil
+	},
+	"local-echo": func(s *script) error {
+		q, r := &s.ex.Request, &s.ex.Response
+		release(r, with(nil, ":status", "200"), plugin.Replaced)
+		for chunk := range s.chunks(q) {
+			s.write(r, chunk)
+		}
+		end(r, nil)
 		return nil
 	},
 	"local-after-send": func(s *script) error {
