@@ -65,7 +65,7 @@ func (g group) run(t *testing.T) {
 		t.Run(s.name, func(t *testing.T) {
 			oracle := map[string]outcome{}
 			t.Run("inside", func(t *testing.T) {
-				s.run(t, in, u, func(t *testing.T, x exchange, got outcome) {
+				s.run(t, in, u, func(x exchange) outcome { return x.want }, func(t *testing.T, x exchange, got outcome) {
 					oracle[x.name] = got
 					x.check(t, got)
 				})
@@ -73,15 +73,17 @@ func (g group) run(t *testing.T) {
 			})
 			t.Run("outside", func(t *testing.T) {
 				out := startOutside(t, u.address(), s)
-				s.run(t, out, u, func(t *testing.T, x exchange, got outcome) { compare(t, oracle[x.name], got) })
+				s.run(t, out, u, func(x exchange) outcome { return oracle[x.name] }, func(t *testing.T, x exchange, got outcome) {
+					compare(t, oracle[x.name], got)
+				})
 				s.startup(t, out)
 			})
 		})
 	}
 }
 
-// run sends every exchange through a side.
-func (s setup) run(t *testing.T, on side, u *upstream, judge func(*testing.T, exchange, outcome)) {
+// run sends every exchange through a side. wanted are lines to wait for, as far as they are of the log.
+func (s setup) run(t *testing.T, on side, u *upstream, wanted func(exchange) outcome, judge func(*testing.T, exchange, outcome)) {
 	client := &http.Client{
 		Transport:     &http.Transport{DisableCompression: true, DisableKeepAlives: true},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -92,7 +94,7 @@ func (s setup) run(t *testing.T, on side, u *upstream, judge func(*testing.T, ex
 			mark := len(on.log())
 			u.expect(x.reply)
 			answer := x.send.do(t, client, on.url(s))
-			judge(t, x, slices.Concat(u.seen(), answer, s.logged(on, mark, x)))
+			judge(t, x, slices.Concat(u.seen(), answer, s.logged(on, mark, wanted(x))))
 		})
 	}
 }
@@ -103,11 +105,11 @@ const (
 	logQuiet = 60 * time.Millisecond
 )
 
-func (s setup) logged(on side, mark int, x exchange) outcome {
-	wanted := 0
-	for _, line := range x.want {
+func (s setup) logged(on side, mark int, wanted outcome) outcome {
+	count := 0
+	for _, line := range wanted {
 		if strings.HasPrefix(line, "log ") {
-			wanted++
+			count++
 		}
 	}
 	var lines outcome
@@ -118,7 +120,7 @@ func (s setup) logged(on side, mark int, x exchange) outcome {
 			last, changed = len(text), time.Now()
 			lines = s.ofExchange(on.guestLines(s, text[mark:]))
 		}
-		if len(lines) >= wanted && time.Since(changed) > logQuiet {
+		if len(lines) >= count && time.Since(changed) > logQuiet {
 			break
 		}
 	}

@@ -31,9 +31,13 @@ type inside struct {
 func startInside(t *testing.T, upstream string, setups []setup) *inside {
 	t.Helper()
 	in := &inside{base: map[string]string{}}
+	ports, err := envoyrun.FreePorts(len(setups))
+	if err != nil {
+		t.Fatal(err)
+	}
 	var whole tree
 	for i, s := range setups {
-		listen := envoytest.FreeAddress(t)
+		listen := fmt.Sprint("127.0.0.1:", ports[i])
 		in.base[s.name] = "http://" + listen
 		generated, err := envoy.Bootstrap(envoy.Options{Listen: listen, Upstream: upstream, ExtProc: "127.0.0.1:1", Admin: "127.0.0.1:0"}, envoy.Plugin{})
 		if err != nil {
