@@ -31,13 +31,15 @@ type input struct {
 
 type inputPlugin struct {
 	Request, Response inputNeeds
-	FailOpen          bool          `yaml:"failOpen"`
+	FailOpen          bool `yaml:"failOpen"`
+	Reads, Writes     []string
 	Timeout           time.Duration `yaml:"timeout"`
 }
 
 type inputNeeds struct {
-	Headers bool   `yaml:"headers"`
-	Body    string `yaml:"body"`
+	Headers    bool     `yaml:"headers"`
+	Body       string   `yaml:"body"`
+	Attributes []string `yaml:"attributes"`
 }
 
 func (n inputNeeds) body(t *testing.T) plugin.BodyNeed {
@@ -68,6 +70,10 @@ func generate(t *testing.T, path string) ([]byte, error) {
 			Needs: plugin.Needs{
 				Headers: [2]bool{p.Request.Headers, p.Response.Headers},
 				Body:    [2]plugin.BodyNeed{p.Request.body(t), p.Response.body(t)},
+
+				Attributes: [2][]string{p.Request.Attributes, p.Response.Attributes},
+				Reads:      p.Reads,
+				Writes:     p.Writes,
 			},
 			Timeout: p.Timeout,
 		}

@@ -1,6 +1,7 @@
 package envoy
 
 import (
+	"slices"
 	"time"
 
 	mutationv3 "github.com/envoyproxy/go-control-plane/envoy/config/common/mutation_rules/v3"
@@ -32,7 +33,10 @@ func filter(plugins []Plugin) *extprocv3.ExternalProcessor {
 		FailureModeAllow:  failOpen(plugins),
 		// A guest may rewrite method, path, authority and scheme, as any HTTP
 		// intermediary may; without this Envoy drops those changes without a word.
-		MutationRules: &mutationv3.HeaderMutationRules{AllowAllRouting: wrapperspb.Bool(true)},
+		MutationRules:      &mutationv3.HeaderMutationRules{AllowAllRouting: wrapperspb.Bool(true)},
+		RequestAttributes:  needs.Attributes[plugin.Request],
+		ResponseAttributes: needs.Attributes[plugin.Response],
+		MetadataOptions:    metadata(needs),
 		// Left at its default, AllowContentLengthHeader false: Envoy removes
 		// content-length from a streamed body. A length kept for a body that a
 		// guest may yet change, or fail in the middle of, can smuggle requests.
@@ -48,8 +52,11 @@ func union(plugins []Plugin) plugin.Needs {
 		for d := range all.Headers {
 			all.Headers[d] = all.Headers[d] || p.Needs.Headers[d]
 			all.Body[d] = max(all.Body[d], p.Needs.Body[d])
+			all.Attributes[d] = merge(all.Attributes[d], p.Needs.Attributes[d])
 			always = always || p.Needs.Body[d] == plugin.Always
 		}
+		all.Reads = merge(all.Reads, p.Needs.Reads)
+		all.Writes = merge(all.Writes, p.Needs.Writes)
 	}
 	for d, need := range all.Body {
 		if always && need == plugin.OnDemand {
@@ -57,6 +64,28 @@ func union(plugins []Plugin) plugin.Needs {
 		}
 	}
 	return all
+}
+
+// merge is the names of both lists, each once, in order.
+func merge(a, b []string) []string {
+	all := slices.Concat(a, b)
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// metadata is which dynamic metadata goes to and fro.
+func metadata(needs plugin.Needs) *extprocv3.MetadataOptions {
+	if len(needs.Reads) == 0 && len(needs.Writes) == 0 {
+		return nil
+	}
+	options := &extprocv3.MetadataOptions{}
+	if len(needs.Reads) > 0 {
+		options.ForwardingNamespaces = &extprocv3.MetadataOptions_MetadataNamespaces{Untyped: needs.Reads}
+	}
+	if len(needs.Writes) > 0 {
+		options.ReceivingNamespaces = &extprocv3.MetadataOptions_MetadataNamespaces{Untyped: needs.Writes}
+	}
+	return options
 }
 
 func mode(needs plugin.Needs) *extprocv3.ProcessingMode {

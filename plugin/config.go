@@ -105,9 +105,17 @@ func (r *reader) plugin(n *yaml.Node, at, dir string, log *slog.Logger) (*Spec, 
 		"priority":     r.integer(&s.Priority),
 		"callouts":     r.clusters(s, dir),
 		"clusters":     r.clusters(s, dir), // Envoy's word for the same
+		"attributes":   r.attributes(&s.Attributes),
 		"vmConfig": func(n *yaml.Node, at string) error {
-			return r.mapping(n, at, fields{"env": r.env(&s.Env), "vm_id": r.text(&s.VM.ID)})
+			return r.mapping(n, at, fields{
+				"env": r.env(&s.Env), "vm_id": r.text(&s.VM.ID), "configuration": r.vmConfiguration(&s.VM.Config),
+			})
 		},
+		"isolation":                     choice(r, &s.VM.Isolation, words[Isolation]{{"none", Shared}, {"filter", PerFilter}, {"stream", PerStream}}),
+		"workers":                       r.workers(&s.VM.Workers),
+		"reload_config":                 r.reloading(&s.VM.Backoff),
+		"capability_restriction_config": r.capabilities(&s.VM.Capabilities),
+		"metadata_options":              r.metadata(s),
 		"limits": func(n *yaml.Node, at string) error {
 			return r.mapping(n, at, fields{
 				"timeout":   r.duration(&s.Limits.Timeout),

@@ -65,6 +65,18 @@ func load(ctx context.Context, spec *Spec, wasm []byte, abis []ABI) (*Plugin, er
 	return p, nil
 }
 
+// Needs says what the plugin must be sent: what its guest needs, and what its
+// configuration asks for.
+func (p *Plugin) Needs() Needs {
+	n := p.Module.Needs()
+	if p.Spec.Attributes != nil {
+		n.Attributes = byDirection(p.Spec.Attributes)
+	}
+	n.Reads = append(n.Reads[:len(n.Reads):len(n.Reads)], p.Spec.ReadsMetadata...)
+	n.Writes = append(n.Writes[:len(n.Writes):len(n.Writes)], p.Spec.WritesMetadata...)
+	return n
+}
+
 // retain takes a further reference.
 func (p *Plugin) retain() { p.refs.Add(1) }
 

@@ -32,6 +32,12 @@ type Spec struct {
 	// of the configuration.
 	Files  []string
 	Limits Limits
+	// Attributes are the names of those to ask the proxy for; nil leaves that to
+	// the guest's kind.
+	Attributes []string
+	// ReadsMetadata and WritesMetadata are the namespaces of dynamic metadata that
+	// the guest is to see and may set, beside those that its kind always does.
+	ReadsMetadata, WritesMetadata []string
 	// VM is for proxy-wasm modules.
 	VM VM
 	// Log receives the guest's output and messages about it.
@@ -53,8 +59,11 @@ type FailStrategy uint8
 
 // The strategies of Istio's WasmPlugin.
 const (
+	// FailClose: the exchange is answered with 503.
 	FailClose FailStrategy = iota
+	// FailOpen: the exchange goes on without the plugin, if nothing is missing then.
 	FailOpen
+	// FailReload: as FailClose, and the plugin's VM is replaced at once.
 	FailReload
 )
 

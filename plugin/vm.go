@@ -1,5 +1,7 @@
 package plugin
 
+import "time"
+
 // VM says in which virtual machine a proxy-wasm plugin runs. Plugins that agree
 // on it, on the module and on the limits share one, unless they are isolated.
 type VM struct {
@@ -12,7 +14,15 @@ type VM struct {
 	// Workers is how many VMs share the exchanges; 0 leaves it to the server.
 	Workers   int
 	Isolation Isolation
+	// Backoff is how long a VM that does not start again is left alone.
+	Backoff Backoff
+	// Capabilities are the names of the hostcalls and callbacks that the guest may
+	// use; nil is all.
+	Capabilities []string
 }
+
+// Backoff doubles from Base to Most. 0 leaves it to the server.
+type Backoff struct{ Base, Most time.Duration }
 
 // Isolation says what shares a VM.
 type Isolation uint8

@@ -18,7 +18,7 @@ func envoyCommand() *cobra.Command {
 			return withPlugins(cmd.Context(), config, func(set *plugin.Set) error {
 				var needs []envoy.Plugin
 				for _, p := range set.Plugins {
-					needs = append(needs, envoy.Plugin{Needs: p.Module.Needs(), FailStrategy: p.Spec.FailStrategy, Timeout: p.Spec.Limits.Timeout})
+					needs = append(needs, envoy.Plugin{Needs: p.Needs(), FailStrategy: p.Spec.FailStrategy, Timeout: p.Spec.Limits.Timeout})
 				}
 				text, err := envoy.Bootstrap(opts, needs...)
 				if err != nil {
