@@ -199,6 +199,22 @@ func TestConfigErrors(t *testing.T) {
 		{good + "  pluginConfig: {a: .nan}", `f.yaml:4: plugins[0].pluginConfig.a: is .nan, expected a number that JSON has`},
 		{good + "  pluginConfig: {a: 1, a: 2}", `f.yaml:4: plugins[0].pluginConfig.a: occurs twice`},
 		{good + "  pluginConfig: {[a]: 1}", `f.yaml:4: plugins[0].pluginConfig: a key is a list, expected a word`},
+		{good + "  isolation: streams", `f.yaml:4: plugins[0].isolation: is "streams", did you mean stream?`},
+		{good + "  isolation: vm", `f.yaml:4: plugins[0].isolation: is "vm", expected one of none, filter, stream`},
+		{good + "  phase: AUTH", `f.yaml:4: plugins[0].phase: is "AUTH", did you mean AUTHN?`},
+		{good + "  workers: 0", `f.yaml:4: plugins[0].workers: is 0, expected 1 or more`},
+		{good + "  workers: 100000", `f.yaml:4: plugins[0].workers: is 100000, expected at most 1024`},
+		{good + "  vmConfig: {vmid: x}", `f.yaml:4: plugins[0].vmConfig.vmid: unknown field, did you mean vm_id?`},
+		{good + "  rootId: x", `f.yaml:4: plugins[0].rootId: unknown field, did you mean rootID?`},
+		{good + "  reload_config: {backof: {}}", `f.yaml:4: plugins[0].reload_config.backof: unknown field, did you mean backoff?`},
+		{good + "  reload_config: {backoff: {base_interval: 0s}}", `f.yaml:4: plugins[0].reload_config.backoff.base_interval: is "0s", expected a duration such as 100ms or 2s`},
+		{good + "  reload_config:\n    backoff:\n      base_interval: 2s\n      max_interval: 1s", `f.yaml:7: plugins[0].reload_config.backoff.max_interval: is 1s, expected at least the base_interval, 2s`},
+		{good + "  capability_restriction_config: {allowed_capabilities: proxy_log}", `f.yaml:4: plugins[0].capability_restriction_config.allowed_capabilities: is "proxy_log", expected a list`},
+		{good + "  capability_restriction_config: {allowed_capabilities: [proxy-log]}", `f.yaml:4: plugins[0].capability_restriction_config.allowed_capabilities[0]: is "proxy-log", expected the name of a hostcall or callback such as proxy_log`},
+		{good + "  attributes: [source.adress]", `f.yaml:4: plugins[0].attributes[0]: "source.adress" is no attribute, did you mean source.address?`},
+		{good + "  attributes: [nonsense of mine]", `f.yaml:4: plugins[0].attributes[0]: "nonsense of mine" is no attribute, expected one that Envoy documents, such as source.address or request.headers['x-a']`},
+		{good + "  attributes: [\"request.headers['x\"]", `f.yaml:4: plugins[0].attributes[0]: "request.headers['x" is no attribute, did you mean request.headers?`},
+		{good + "  metadata_options: {receiving_namespaces: ['*']}", `f.yaml:4: plugins[0].metadata_options.receiving_namespaces[0]: is "*", expected a namespace such as envoy.filters.http.jwt_authn; there is no wildcard`},
 		{good + "- pluginName: a\n  url: b", `f.yaml:4: plugins[1].pluginName: "a" is the name of another plugin too`},
 	} {
 		_, err := ParseConfig("f.yaml", []byte(tc.text), quietLog)
@@ -247,6 +263,48 @@ func FuzzConfig(f *testing.F) {
 			t.Errorf("the error has several lines: %v", err)
 		}
 	})
+}
+
+// TestConfigVM: the words for proxy-wasm modules, attributes and metadata.
+func TestConfigVM(t *testing.T) {
+	c, err := ParseConfig("f.yaml", []byte(`plugins:
+- pluginName: a
+  url: a.wasm
+  rootID: ""
+  isolation: filter
+  workers: 3
+  vmConfig: {vm_id: v, configuration: {a: 1}}
+  reload_config: {backoff: {base_interval: 2s, max_interval: 10s}}
+  capability_restriction_config: {allowed_capabilities: {proxy_log: {}, fd_write: {}}}
+  attributes: [source.address, upstream.port, "request.headers['x-a']", "metadata.filter_metadata['a']['b']", source.address]
+  metadata_options: {forwarding_namespaces: [a, b], receiving_namespaces: [c]}
+- pluginName: b
+  url: b.wasm
+  capability_restriction_config: {allowed_capabilities: [proxy_log]}
+  attributes: []
+`), quietLog)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := c.Plugins[0]
+	equal(t, *s.VM.RootID, "")
+	equal(t, s.VM.Isolation, PerFilter)
+	equal(t, s.VM.Workers, 3)
+	equal(t, s.VM.ID, "v")
+	equal(t, string(s.VM.Config), `{"a":1}`)
+	equal(t, s.VM.Backoff, Backoff{2 * time.Second, 10 * time.Second})
+	equal(t, strings.Join(s.VM.Capabilities, " "), "proxy_log fd_write")
+
+	needs := NewPlugin(s, &word{}).Needs()
+	equal(t, strings.Join(needs.Attributes[Request], " "), "source.address request.headers['x-a'] metadata.filter_metadata['a']['b']")
+	equal(t, strings.Join(needs.Attributes[Response], " "), "upstream.port")
+	equal(t, strings.Join(needs.Reads, " "), "a b")
+	equal(t, strings.Join(needs.Writes, " "), "c")
+
+	s = c.Plugins[1]
+	equal(t, s.VM.RootID == nil, true)
+	equal(t, strings.Join(s.VM.Capabilities, " "), "proxy_log")
+	equal(t, s.Attributes != nil && len(s.Attributes) == 0, true)
 }
 
 // TestOrder: plugins stand in the order in which requests reach them.

@@ -286,6 +286,9 @@ func choice[T any](r *reader, to *T, of words[T]) field {
 				return nil
 			}
 		}
+		if near := nearest(raw, names); near != "" {
+			return r.fail(n, at, "is %q, did you mean %s?", raw, near)
+		}
 		return r.fail(n, at, "is %q, expected %s", raw, expected)
 	}
 }
