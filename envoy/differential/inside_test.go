@@ -28,7 +28,8 @@ type inside struct {
 	base  map[string]string // setup → URL
 }
 
-func startInside(t *testing.T, upstream string, setups []setup) *inside {
+// The error is Envoy's if it doesn't load a module.
+func startInside(t *testing.T, upstream string, setups []setup) (*inside, error) {
 	t.Helper()
 	in := &inside{base: map[string]string{}}
 	ports, err := envoyrun.FreePorts(len(setups))
@@ -71,7 +72,7 @@ func startInside(t *testing.T, upstream string, setups []setup) *inside {
 		Binary: envoytest.Binary(t), Bootstrap: bootstrap, Dir: t.TempDir(), LogLevel: "info",
 	})
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	t.Cleanup(func() {
 		in.envoy.Stop()
@@ -80,7 +81,7 @@ func startInside(t *testing.T, upstream string, setups []setup) *inside {
 			t.Logf("log of Envoy with the modules inside:\n%s", log)
 		}
 	})
-	return in
+	return in, nil
 }
 
 // at follows keys and indexes into decoded YAML.

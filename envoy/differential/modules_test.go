@@ -10,13 +10,14 @@ import (
 // modules are all modules of the tree with what is sent through them.
 func modules(t *testing.T) []group {
 	t.Helper()
+	rustWasm, goWasm := example(t, "proxy-wasm-plugins", "rust", "plugin.wasm"), example(t, "proxy-wasm-plugins", "go", "plugin.wasm")
 	return []group{
-		{"c", []setup{{name: "headers", plugins: []plugin{{wasm: example(t, "proxy-wasm-headers", "c", "plugin.wasm"), root: "headers"}}, exchanges: headers}}},
-		{"assemblyscript", []setup{{name: "headers", plugins: []plugin{{wasm: example(t, "proxy-wasm-headers", "assemblyscript", "plugin.wasm"), root: "headers"}}, exchanges: headers}}},
-		{"rust", of(example(t, "proxy-wasm-plugins", "rust", "plugin.wasm"), rust)},
-		{"go", of(example(t, "proxy-wasm-plugins", "go", "plugin.wasm"), golang)},
-		{"mixed", mixed(example(t, "proxy-wasm-plugins", "go", "plugin.wasm"), example(t, "proxy-wasm-plugins", "rust", "plugin.wasm"))},
-		{"waf", waf(t)},
+		{name: "c", setups: of(example(t, "proxy-wasm-headers", "c", "plugin.wasm"), shared[:1])},
+		{name: "assemblyscript", setups: of(example(t, "proxy-wasm-headers", "assemblyscript", "plugin.wasm"), shared[:1])},
+		{name: "rust", setups: of(rustWasm, rust)},
+		{name: "go", setups: of(goWasm, golang)},
+		{name: "mixed", setups: mixed(goWasm, rustWasm)},
+		{name: "waf", setups: waf(t)},
 	}
 }
 
@@ -35,7 +36,7 @@ func of(wasm string, setups []setup) []setup {
 	return all
 }
 
-// shared are the plugins that the modules in Rust and Go both have.
+// shared are the plugins that the modules in Rust and Go both have. The first is in every module.
 var shared = []setup{
 	{name: "headers", plugins: []plugin{{root: "headers"}}, exchanges: headers},
 	{name: "body", plugins: []plugin{{root: "body"}}, exchanges: bodies},

@@ -2,11 +2,15 @@ package differential_test
 
 import (
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/extproc/extproc/internal/envoytest"
+	"github.com/extproc/extproc/internal/extprocrun"
 	"github.com/extproc/extproc/internal/extproctest"
 )
 
@@ -14,6 +18,30 @@ import (
 type outside struct{ stack *extproctest.Stack }
 
 func startOutside(t *testing.T, upstream string, s setup) *outside {
+	t.Helper()
+	return &outside{extproctest.Start(t, extproctest.Options{Config: outsideConfig(t, s), Upstream: upstream})}
+}
+
+// startExtproc starts extproc alone. The error is that it doesn't load a module.
+func startExtproc(t *testing.T, s setup) error {
+	t.Helper()
+	dir := t.TempDir()
+	config := filepath.Join(dir, "extproc.yaml")
+	if err := os.WriteFile(config, []byte(outsideConfig(t, s)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	process, err := extprocrun.Start(t.Context(), extprocrun.Options{
+		Binary: extproctest.Binary(t), Config: config, Address: envoytest.FreeAddress(t), Dir: dir,
+		Args: []string{"--grpc-health-port", "0", "--metrics-port", "0"},
+	})
+	if err == nil {
+		t.Cleanup(process.Kill)
+	}
+	return err
+}
+
+// outsideConfig is a setup as a configuration of extproc.
+func outsideConfig(t *testing.T, s setup) string {
 	t.Helper()
 	entries := make([]any, 0, len(s.plugins))
 	for _, p := range s.plugins {
@@ -32,7 +60,7 @@ func startOutside(t *testing.T, upstream string, s setup) *outside {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &outside{extproctest.Start(t, extproctest.Options{Config: string(config), Upstream: upstream})}
+	return string(config)
 }
 
 func (o *outside) url(setup) string { return o.stack.URL }
