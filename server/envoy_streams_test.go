@@ -96,7 +96,7 @@ func TestEnvoySlowUpstream(t *testing.T) {
 		}
 	}()
 	t.Cleanup(func() { _ = l.Close() })
-	p := before(t, plugin.FailClose, false, l.Addr().String())
+	p := before(t, setup{}, l.Addr().String())
 	peak := heapPeak(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 	defer cancel()
@@ -191,7 +191,7 @@ func eventually(t *testing.T, what func() bool) {
 
 // TestEnvoyGRPC: calls pass through guests that read, change and look at bodies.
 func TestEnvoyGRPC(t *testing.T) {
-	p := behind(t, plugin.FailClose, true)
+	p := behind(t, setup{http2: true})
 	conn, err := grpc.NewClient("passthrough:///"+strings.TrimPrefix(p.url, "http://"), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)

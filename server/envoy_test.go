@@ -35,23 +35,33 @@ type proxied struct {
 
 func behindEnvoy(t *testing.T, strategy plugin.FailStrategy) *proxied {
 	t.Helper()
-	return behind(t, strategy, false)
+	return behind(t, setup{strategy: strategy})
 }
 
-func behind(t *testing.T, strategy plugin.FailStrategy, http2 bool) *proxied {
+// setup is what differs among the tests with Envoy.
+type setup struct {
+	strategy plugin.FailStrategy
+	http2    bool // of the upstream
+	// about is what the plugin needs beside messages.
+	about plugin.Needs
+	// edit changes Envoy's configuration.
+	edit func(string) string
+}
+
+func behind(t *testing.T, how setup) *proxied {
 	t.Helper()
 	up, err := upstream.Start(t.Context(), "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = up.Close() })
-	return before(t, strategy, http2, up.Address)
+	return before(t, how, up.Address)
 }
 
 // before puts Envoy before the upstream at an address.
-func before(t *testing.T, strategy plugin.FailStrategy, http2 bool, address string) *proxied {
+func before(t *testing.T, how setup, address string) *proxied {
 	t.Helper()
-	cur, module := current(t, strategy)
+	cur, module := current(t, how.strategy)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -62,12 +72,17 @@ func before(t *testing.T, strategy plugin.FailStrategy, http2 bool, address stri
 	go func() { _ = g.Serve(l) }()
 	t.Cleanup(g.Stop)
 
+	needs := module.Needs()
+	needs.Attributes, needs.Reads, needs.Writes = how.about.Attributes, how.about.Reads, how.about.Writes
 	listen := envoytest.FreeAddress(t)
 	boot, err := envoy.Bootstrap(envoy.Options{
-		Listen: listen, Upstream: address, UpstreamHTTP2: http2, ExtProc: l.Addr().String(), Admin: "127.0.0.1:0",
-	}, envoy.Plugin{Needs: module.Needs(), FailStrategy: strategy, Timeout: time.Second})
+		Listen: listen, Upstream: address, UpstreamHTTP2: how.http2, ExtProc: l.Addr().String(), Admin: "127.0.0.1:0",
+	}, envoy.Plugin{Needs: needs, FailStrategy: how.strategy, Timeout: time.Second})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if how.edit != nil {
+		boot = []byte(how.edit(string(boot)))
 	}
 	p := &proxied{url: "http://" + listen, module: module, svc: svc, envoy: envoytest.Start(t, boot)}
 	set := cur.Acquire()

@@ -18,6 +18,10 @@ var lateWork atomic.Int64
 
 // scripts are the guests by name; a request names its own in x-do.
 var scripts = map[string]func(*script) error{
+	"attributes": readsAttributes,
+	"metadata":   setsMetadata,
+	"details":    answersInDetail,
+	"reroute":    reroutes,
 	"pass": func(s *script) error {
 		release(&s.ex.Request, s.ex.Request.Original, plugin.Untouched)
 		r := s.upstream()
