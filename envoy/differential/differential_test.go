@@ -2,8 +2,12 @@
 package differential_test
 
 import (
+	"io"
+	"maps"
 	"net/http"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -33,14 +37,15 @@ type setup struct {
 	exchanges []exchange
 	// started are lines that the plugins log by themselves in the end, in any order and, as there are several VMs, any number.
 	started []string
-	// stats are metrics that there must be in the end.
-	stats map[string]uint64
+	// metrics are samples of what the plugins define, as they are in the end.
+	metrics map[string]float64
 }
 
 // side is one way to run a setup.
 type side interface {
 	url(s setup) string
 	log() string
+	exposition() string // URL of the metrics
 	guestLines(s setup, log string) outcome
 }
 
@@ -83,6 +88,7 @@ func (g group) run(t *testing.T) {
 					x.check(t, got)
 				})
 				s.startup(t, in)
+				s.measured(t, in)
 			})
 			t.Run("outside", func(t *testing.T) {
 				out := startOutside(t, u.address(), s)
@@ -90,6 +96,7 @@ func (g group) run(t *testing.T) {
 					compare(t, oracle[x.name].without(g.ignore), got.without(g.ignore))
 				})
 				s.startup(t, out)
+				s.measured(t, out)
 			})
 		})
 	}
@@ -157,6 +164,43 @@ func (s setup) startup(t *testing.T, on side) {
 			}
 			time.Sleep(20 * time.Millisecond)
 		}
+	}
+}
+
+// sample is a line of metrics: Envoy names a guest's as the guest does, extproc puts wasmcustom_ before it.
+var sample = regexp.MustCompile(`(?m)^(?:wasmcustom_)?(\w+)(?:\{[^}]*\})? (\S+)$`)
+
+// measured waits for the metrics that there have to be.
+func (s setup) measured(t *testing.T, on side) {
+	t.Helper()
+	if s.metrics == nil {
+		return
+	}
+	got := map[string]float64{}
+	for start := time.Now(); time.Since(start) < logLimit && !maps.Equal(got, s.metrics); time.Sleep(20 * time.Millisecond) {
+		resp, err := http.Get(on.exposition())
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		clear(got)
+		for _, m := range sample.FindAllStringSubmatch(string(text), -1) {
+			if _, found := s.metrics[m[1]]; !found {
+				continue
+			}
+			value, err := strconv.ParseFloat(m[2], 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got[m[1]] += value
+		}
+	}
+	if !maps.Equal(got, s.metrics) {
+		t.Errorf("the metrics are %v, want %v", got, s.metrics)
 	}
 }
 

@@ -145,6 +145,8 @@ func cluster(t *testing.T, name, address string) tree {
 
 func (in *inside) url(s setup) string { return in.base[s.name] }
 
+func (in *inside) exposition() string { return "http://" + in.envoy.Admin + "/stats/prometheus" }
+
 func (in *inside) log() string { return in.envoy.Log() }
 
 // insideLine is the beginning of a line of Envoy's log.

@@ -46,7 +46,8 @@ var shared = []setup{
 	{name: "rate-limit", plugins: []plugin{{root: "rate-limit", config: `{"limit":2,"window":3600000}`}}, exchanges: rateLimit},
 	{name: "queue", plugins: []plugin{{root: "queue-consumer"}, {root: "queue-producer"}}, exchanges: queue},
 	{name: "tick", plugins: []plugin{{root: "tick", config: `{"period":20,"count":3}`}}, started: []string{"log info tick: 1", "log info tick: 2", "log info tick: 3"}, exchanges: ticks},
-	{name: "metrics", plugins: []plugin{{root: "metrics"}}, exchanges: metrics},
+	{name: "metrics", plugins: []plugin{{root: "metrics"}}, exchanges: metrics,
+		metrics: map[string]float64{"plugin_requests": 2, "plugin_active": 0, "plugin_sizes_count": 2}},
 	{name: "local-response", plugins: []plugin{{root: "local-response"}}, exchanges: localResponse},
 	{name: "properties", plugins: []plugin{{root: "properties", config: propertiesConfig}}, exchanges: properties},
 	{name: "chain", plugins: []plugin{

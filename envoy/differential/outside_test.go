@@ -15,11 +15,17 @@ import (
 )
 
 // outside runs a setup in extproc, behind an Envoy with the generated configuration.
-type outside struct{ stack *extproctest.Stack }
+type outside struct {
+	stack   *extproctest.Stack
+	metrics string // port
+}
 
 func startOutside(t *testing.T, upstream string, s setup) *outside {
 	t.Helper()
-	return &outside{extproctest.Start(t, extproctest.Options{Config: outsideConfig(t, s), Upstream: upstream})}
+	_, port, _ := strings.Cut(envoytest.FreeAddress(t), ":")
+	return &outside{metrics: port, stack: extproctest.Start(t, extproctest.Options{
+		Config: outsideConfig(t, s), Upstream: upstream, Args: []string{"--metrics-port", port},
+	})}
 }
 
 // startExtproc starts extproc alone. The error is that it doesn't load a module.
@@ -64,6 +70,8 @@ func outsideConfig(t *testing.T, s setup) string {
 }
 
 func (o *outside) url(setup) string { return o.stack.URL }
+
+func (o *outside) exposition() string { return "http://127.0.0.1:" + o.metrics + "/metrics" }
 
 func (o *outside) log() string { return o.stack.Extproc.Log() }
 

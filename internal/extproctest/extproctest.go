@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -57,6 +58,8 @@ type Stack struct {
 	Envoy   *envoyrun.Envoy
 	// Config is the path of extproc's configuration, Address where it serves.
 	Config, Address string
+
+	args []string
 }
 
 // Options of a stack.
@@ -67,6 +70,8 @@ type Options struct {
 	Upstream string
 	// HTTP2 says that the upstream is to be spoken to in HTTP/2.
 	HTTP2 bool
+	// Args are further flags of `extproc serve`.
+	Args []string
 }
 
 // Start runs extproc and Envoy until the test ends; their logs are shown if it
@@ -77,6 +82,7 @@ func Start(t testing.TB, opts Options) *Stack {
 	s := &Stack{
 		Config:  filepath.Join(dir, "extproc.yaml"),
 		Address: "unix://" + socket(t),
+		args:    append(slices.Clone(ephemeral), opts.Args...),
 	}
 	if err := os.WriteFile(s.Config, []byte(opts.Config), 0o600); err != nil {
 		t.Fatal(err)
@@ -106,7 +112,7 @@ func Start(t testing.TB, opts Options) *Stack {
 func (s *Stack) Serve(t testing.TB) {
 	t.Helper()
 	p, err := extprocrun.Start(t.Context(), extprocrun.Options{
-		Binary: Binary(t), Config: s.Config, Address: s.Address, Dir: t.TempDir(), Args: ephemeral,
+		Binary: Binary(t), Config: s.Config, Address: s.Address, Dir: t.TempDir(), Args: s.args,
 	})
 	if err != nil {
 		t.Fatal(err)
