@@ -240,7 +240,7 @@ func TestProperties(t *testing.T) {
 			return 0
 		},
 		onResponseHeaders: func(p *player) uint32 {
-			for path, want := range map[string]string{"mine": "1", "a.b": "2", "response.code": "\xc8\x00\x00\x00\x00\x00\x00\x00", "request.method": "GET"} {
+			for path, want := range map[string]string{"mine": "1", "a.b": "2", "response.code": "\xc8\x00\x00\x00\x00\x00\x00\x00", "request.method": "(NOT_FOUND)"} {
 				if got := look(p, path); got != want {
 					t.Errorf("%s is %q, expected %q", path, got, want)
 				}
@@ -250,4 +250,93 @@ func TestProperties(t *testing.T) {
 	}, func(s *plugin.Spec) { s.Name, s.VM.ID = "properties", "vm" })
 	begin(t, m).request(true, "x-a: 1", "x-a: 2").ok().response(true).ok()
 	begin(t, m).request(true, "x-a: 1,2").ok() // what was set is gone
+}
+
+// told is what a proxy tells of an exchange.
+type told map[string]plugin.Value
+
+func (a told) Attribute(name string) (plugin.Value, bool) { v, ok := a[name]; return v, ok }
+
+func (a told) Metadata(namespace string) (plugin.Value, bool) {
+	v, ok := a["metadata "+namespace]
+	return v, ok
+}
+
+// TestAttributes reads what the proxy tells, in all the kinds there are, also
+// when a callout has come back.
+func TestAttributes(t *testing.T) {
+	want := map[string]string{
+		"source\x00address":     "1.2.3.4:5",
+		"source\x00port":        "\x05\x00\x00\x00\x00\x00\x00\x00",
+		"connection\x00mtls":    "\x01",
+		"xds\x00node\x00id":     "n",
+		"xds\x00node":           words(1, 2, 1) + "id\x00n\x00",
+		"xds\x00list":           words(2, 1, 0, 1, 0) + "a\x00\x00b\x00\x00",
+		"xds\x00none":           "(SERIALIZATION_FAILURE)",
+		"xds\x00node\x00absent": "(NOT_FOUND)",
+		"metadata\x00filter_metadata\x00a.b\x00k\x00l": "m",
+		"metadata\x00filter_metadata\x00a.c\x00k":      "(NOT_FOUND)",
+	}
+	look := func(p *player) {
+		for path, want := range want {
+			a := p.call("get_property", path)
+			if a.Status != OK {
+				a.data = "(" + a.Status.String() + ")"
+			}
+			if a.data != want {
+				t.Errorf("%q is %q, expected %q", path, a.data, want)
+			}
+		}
+	}
+	stream := 0
+	m, _ := perform(t, newABI(t, Config{}), script{
+		onRequestHeaders: func(p *player) uint32 {
+			stream = int(p.args[0])
+			look(p)
+			p.must("http_call", "up", list(":method: GET", ":path: /", ":authority: a"), "", plugin.Headers(nil), 0)
+			return 1
+		},
+		onHTTPCallResponse: func(p *player) uint32 {
+			p.must("set_effective_context", stream)
+			look(p)
+			p.must("set_property", "mine", "1")
+			p.must("continue_stream", 0)
+			return 0
+		},
+	}, upstream(t, func(http.ResponseWriter, *http.Request) {}))
+	c := begin(t, m)
+	c.ex.Attributes = told{
+		"source.address": plugin.Text("1.2.3.4:5"), "source.port": {Kind: plugin.IntValue, Int: 5},
+		"connection.mtls": {Kind: plugin.BoolValue, Int: 1},
+		"xds.node":        {Kind: plugin.MapValue, Map: map[string]plugin.Value{"id": plugin.Text("n")}},
+		"xds.list":        {Kind: plugin.ListValue, List: []plugin.Value{plugin.Text("a"), plugin.Text("b")}},
+		"xds.none":        {},
+		"metadata a.b":    {Kind: plugin.MapValue, Map: map[string]plugin.Value{"k": {Kind: plugin.MapValue, Map: map[string]plugin.Value{"l": plugin.Text("m")}}}},
+	}
+	c.request(true).is(plugin.Request, "held").wait().is(plugin.Request, requestText+"untouched")
+	if got, ok := c.ex.Property("mine"); !ok || string(got) != "1" {
+		t.Errorf("the property is %q", got)
+	}
+	if n := m.Needs(); len(n.Attributes[0]) != 0 || len(n.Writes) != 0 {
+		t.Errorf("a module that imports no properties needs %v", n)
+	}
+}
+
+// TestCapabilities denies a hostcall, a function of WASI and a callback.
+func TestCapabilities(t *testing.T) {
+	l := &logs{}
+	spec := performing(t, l, script{onRequestBody: func(*player) uint32 { t.Error("a callback that is denied"); return 0 }}, func(s *plugin.Spec) {
+		s.VM.Capabilities = []string{"proxy_call_foreign_function", "proxy_on_context_create", "proxy_on_request_headers"}
+	})
+	m := mustLoad(t, newABI(t, Config{}), puppet(func(a *asm) {
+		a.imports = append(a.imports, asmImport{"env", "proxy_done", nil, n(1)}, asmImport{"wasi_unstable", "sched_yield", nil, n(1)})
+		without("proxy_on_request_headers")(a)
+		// Carries on if the statuses are those of denied functions.
+		const opXor, opOr = 0x73, 0x72
+		a.funcs = append(a.funcs, asmFunc{name: "proxy_on_request_headers", params: n(3), results: n(1), body: join(
+			opCall, 1, uint32(InternalFailure), opXor, opCall, 2, uint32(errNotcapa), opXor, opOr)})
+	}), spec)
+	begin(t, m).request(false).ok().is(plugin.Request, requestText+"untouched")
+	l.has(t, "ERROR the plugin may not call proxy_done")
+	l.has(t, "ERROR the plugin may not call sched_yield")
 }

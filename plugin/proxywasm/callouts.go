@@ -27,6 +27,7 @@ const (
 type callout struct {
 	cancel func()
 	stream host.GRPCStream // of gRPC
+	owner  uint32          // the stream context it was begun for, or that of a root
 	// The halves of a gRPC stream that are closed.
 	localClosed, remoteClosed bool
 }
@@ -61,6 +62,23 @@ func (cx *Context) newCallout(kind calloutKind, c *callout) uint32 {
 	}
 }
 
+// deliver runs what a callout has led to. If it was begun for an exchange that is
+// still there, it runs in the exchange's next step, so that the guest finds
+// everything of the exchange.
+func (cx *Context) deliver(id uint32, f func()) {
+	v := cx.vm
+	v.post(func() {
+		if co := cx.calls[id]; co != nil && !cx.gone() {
+			if owner := v.contexts[co.owner]; owner != nil && owner.stream != nil {
+				owner.stream.events = append(owner.stream.events, f)
+				owner.stream.notify()
+				return
+			}
+		}
+		f()
+	})
+}
+
 // keep copies fields out of the guest's memory.
 func keep(list plugin.Headers) plugin.Headers {
 	kept := make(plugin.Headers, len(list))
@@ -78,13 +96,13 @@ func httpCall(c *call) Status {
 	if int32(c.u32(4)) < 0 {
 		return BadArgument
 	}
-	co := &callout{}
+	co := &callout{owner: c.cx.id}
 	id := root.newCallout(httpCallout, co)
 	cancel, err := root.plugin.services.Callouts.HTTP(host.HTTPRequest{
 		Cluster: string(c.bytes(0)), Headers: keep(c.args[1].pairs), Body: slices.Clone(c.bytes(2)),
 		Trailers: keep(c.args[3].pairs), Timeout: time.Duration(c.u32(4)) * time.Millisecond,
 	}, func(response host.HTTPResponse) {
-		root.vm.post(func() { root.httpResponse(id, &response) })
+		root.deliver(id, func() { root.httpResponse(id, &response) })
 	})
 	if err != nil {
 		delete(root.calls, id)
@@ -136,7 +154,7 @@ func openGRPC(c *call, kind calloutKind, r host.GRPCRequest) Status {
 	r.Cluster = grpcCluster(c.bytes(0))
 	r.Service, r.Method = string(c.bytes(1)), string(c.bytes(2))
 	r.Metadata = keep(c.args[3].pairs)
-	co := &callout{}
+	co := &callout{owner: c.cx.id}
 	id := root.newCallout(kind, co)
 	stream, err := root.plugin.services.Callouts.GRPC(r, &grpcEvents{root, id, kind})
 	if err != nil {
@@ -241,7 +259,7 @@ type grpcEvents struct {
 // than the guest takes.
 func (e *grpcEvents) deliver(f func(root *Context, co *callout)) {
 	delivered := make(chan struct{})
-	e.root.vm.post(func() {
+	e.root.deliver(e.id, func() {
 		defer close(delivered)
 		if co := e.root.calls[e.id]; co != nil && !e.root.gone() {
 			e.root.lines = 0

@@ -27,6 +27,7 @@ var allocators = []string{"malloc", "proxy_on_memory_allocate"}
 // code is a compiled module.
 type code struct {
 	version   versions
+	allowed   []string // the capabilities; nil is all
 	module    *core.Module
 	compiled  wazero.CompiledModule
 	hostCode  wazero.CompiledModule
@@ -44,12 +45,12 @@ const (
 )
 
 // inspect reads a module and tells what is wrong with it.
-func inspect(wasm []byte, memoryLimit uint64) (*code, error) {
+func inspect(wasm []byte, memoryLimit uint64, allowed []string) (*code, error) {
 	m, err := core.Parse(wasm)
 	if err != nil {
 		return nil, err
 	}
-	c := &code{module: m}
+	c := &code{module: m, allowed: allowed}
 	if c.version, err = abiVersion(m); err != nil {
 		return nil, err
 	}
@@ -121,7 +122,7 @@ func (c *code) inspectExports() error {
 		if err := wants(e, fewest, cb.params, cb.result); err != nil {
 			return err
 		}
-		c.has[i], c.params[i], c.results[i] = true, len(e.Type.Func.Params), len(e.Type.Func.Results) == 1
+		c.has[i], c.params[i], c.results[i] = c.allows(cb.name), len(e.Type.Func.Params), len(e.Type.Func.Results) == 1
 	}
 	for _, name := range allocators {
 		if slices.ContainsFunc(c.module.Exports, func(e core.Export) bool { return e.Name == name && e.Type.Kind == core.KindFunc }) {
@@ -173,7 +174,7 @@ func (c *code) compile(ctx context.Context, runtime wazero.Runtime) error {
 		if imp.Type.Kind != core.KindFunc {
 			return fmt.Errorf("import %s %s is a %v, expected functions only", imp.Module, imp.Name, imp.Type.Kind)
 		}
-		f, params, err := link(imp)
+		f, params, err := c.link(imp)
 		if err != nil {
 			return err
 		}
@@ -206,7 +207,7 @@ func (c *code) compile(ctx context.Context, runtime wazero.Runtime) error {
 
 // link finds the function that satisfies an import. The import may leave out the
 // result, as the specification of 0.1.0 does for some that have one in Envoy.
-func link(imp core.Import) (api.GoModuleFunction, []api.ValueType, error) {
+func (c *code) link(imp core.Import) (api.GoModuleFunction, []api.ValueType, error) {
 	f, params, result, ok := offered(imp)
 	if !ok {
 		return nil, nil, fmt.Errorf("import %s %s is not offered by any version of the ABI", imp.Module, imp.Name)
@@ -217,6 +218,9 @@ func link(imp core.Import) (api.GoModuleFunction, []api.ValueType, error) {
 		found[i] = p[0]
 	}
 	if slices.Equal(found, params) && (len(t.Results) == 0 || result && len(t.Results) == 1 && t.Results[0] == core.I32) {
+		if _, emscripten := f.(emscriptenFunction); !emscripten && !c.allows(imp.Name) {
+			f = deniedFunction{imp.Name, imp.Module == "env", len(t.Results) > 0}
+		}
 		return f, params, nil
 	}
 	expected := core.FuncType{}
@@ -229,6 +233,9 @@ func link(imp core.Import) (api.GoModuleFunction, []api.ValueType, error) {
 	return nil, nil, fmt.Errorf("import %s %s has type %s, expected %s", imp.Module, imp.Name, text(t), text(expected))
 }
 
+// allows says whether the guest may use a hostcall, callback or function of WASI.
+func (c *code) allows(name string) bool { return c.allowed == nil || slices.Contains(c.allowed, name) }
+
 func offered(imp core.Import) (f api.GoModuleFunction, params []api.ValueType, result, ok bool) {
 	results := len(imp.Type.Func.Results) > 0
 	switch imp.Module {
@@ -240,7 +247,7 @@ func offered(imp core.Import) (f api.GoModuleFunction, params []api.ValueType, r
 		}
 		for i := range emscripten {
 			if row := &emscripten[i]; row.name == imp.Name {
-				return wasiFunction{row, results}, row.params, row.result, true
+				return emscriptenFunction{wasiFunction{row, results}}, row.params, row.result, true
 			}
 		}
 	case "wasi_snapshot_preview1", "wasi_unstable":

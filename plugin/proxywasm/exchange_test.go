@@ -217,6 +217,23 @@ func (c *conversation) wait() *conversation {
 	return c.step()
 }
 
+// until steps whenever the guest wants to be, until a line was logged.
+func (c *conversation) until(l *logs, text string) {
+	c.tb.Helper()
+	for timeout := time.After(5 * time.Second); ; {
+		if slices.ContainsFunc(l.all(), func(line string) bool { return strings.Contains(line, text) }) {
+			return
+		}
+		select {
+		case <-c.status.Wake:
+			c.step().ok()
+		case <-time.After(time.Millisecond):
+		case <-timeout:
+			c.tb.Fatalf("no log line contains %q: %q", text, l.all())
+		}
+	}
+}
+
 // message is what has gone on of a message so far, as a text.
 func (c *conversation) message(d plugin.Direction) string {
 	m := c.ex.Message(d)

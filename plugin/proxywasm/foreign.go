@@ -23,7 +23,10 @@ var foreignFunctions = map[string]foreignFunction{
 	"expr_delete":            deleteExpression,
 	"declare_property":       declareProperty,
 	"set_envoy_filter_state": setFilterState,
-	"clear_route_cache":      func(*Context, []byte) ([]byte, Status) { return nil, OK },
+	"clear_route_cache": func(cx *Context, _ []byte) ([]byte, Status) {
+		cx.clearRouteCache()
+		return nil, OK
+	},
 }
 
 func callForeignFunction(c *call) (s Status) {

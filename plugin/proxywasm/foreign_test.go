@@ -46,7 +46,7 @@ func TestForeignFunctions(t *testing.T) {
 			}
 			return 1
 		},
-		onResponseHeaders: func(p *player) uint32 {
+		onLog: func(p *player) uint32 { // where the guest sees request and response
 			call := func(name, args string) answer { return p.call("call_foreign_function", name, args) }
 			stream = map[string]answer{
 				"property":      p.call("set_property", "once", "!"),
@@ -71,7 +71,8 @@ func TestForeignFunctions(t *testing.T) {
 			t.Errorf("%s, %s: %v %q, expected %v %q", what, name, a.Status, a.data, status, data)
 		}
 	}
-	begin(t, m).request(true, "x-a: 1", "x-a: 2").ok().response(true).is(plugin.Response, ":status: 200\nuntouched")
+	c := begin(t, m).request(true, "x-a: 1", "x-a: 2").ok().response(true).is(plugin.Response, ":status: 200\nuntouched")
+	c.guest.Close()
 	for name, want := range map[string]answer{
 		"none": {Status: NotFound}, "no name": {Status: NotFound},
 		"verify":      {Status: OK, data: "\x12\x15md5 is not supported."},

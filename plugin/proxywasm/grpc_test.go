@@ -99,9 +99,9 @@ func TestGRPCCall(t *testing.T) {
 				p.must("grpc_call", c.service, "pkg.S", "M", list("x-meta: 1"), c.message, 5000)
 				return 0
 			}}), grpcUpstream(t))
-			begin(t, m).request(true).ok()
+			conv := begin(t, m).request(true).ok()
 			for _, line := range c.want {
-				l.has(t, line)
+				conv.until(l, line)
 			}
 			if c.message == "hello" && strings.Contains(strings.Join(l.all(), ""), "close") {
 				t.Error("the end of an answered call was told")
@@ -136,10 +136,11 @@ func TestGRPCStream(t *testing.T) {
 		},
 	}), grpcUpstream(t))
 	c := begin(t, m).request(true).ok()
-	l.has(t, "initial 2 /pkg.S/M 1")
-	l.has(t, "message 3 one")
-	l.has(t, "message 3 two")
+	c.until(l, "initial 2 /pkg.S/M 1")
+	c.until(l, "message 3 one")
+	c.until(l, "message 3 two")
 	c.response(true).ok()
+	c.guest.Close() // what comes later finds no exchange
 	l.has(t, "trailing 1")
 	l.has(t, "close 0 0 over")
 	m.tickNow(t)

@@ -23,10 +23,14 @@ type stream struct {
 	body    plugin.Body    // of the local response
 	// answered is set when a local response is past all callbacks.
 	answered bool
-	closing  bool // the guest wants the stream to be reset
-	logging  bool // in on_log
+	closing  bool  // the guest wants the stream to be reset
+	late     bool  // it answered after the response had begun
+	failed   error // what the next step is to say
+	logging  bool  // in on_log
 
-	properties map[string][]byte // set by the guest
+	events     []func()          // to be run in a step
+	properties map[string][]byte // set outside of a step, to be handed on in one
+	reroute    bool              // the guest wants another route
 	used       time.Duration     // running time so far
 	wake       chan struct{}
 }
@@ -73,7 +77,7 @@ func (s *stream) step(ctx context.Context) (plugin.Status, error) {
 	default:
 	}
 	v.stepping = s
-	err := s.drive()
+	err := s.act()
 	v.stepping = nil
 	if err != nil {
 		return plugin.Status{}, err
@@ -109,8 +113,11 @@ func (s *stream) skip() plugin.Status {
 	return plugin.Status{Done: true}
 }
 
-// drive makes all callbacks that can be made.
-func (s *stream) drive() error {
+// act does what there is to do in a step.
+func (s *stream) act() error {
+	if s.failed != nil {
+		return s.failed
+	}
 	if s.vm.dead != nil {
 		return s.lost()
 	}
@@ -119,6 +126,32 @@ func (s *stream) drive() error {
 			return err
 		}
 	}
+	for path, value := range s.properties {
+		s.ex.SetProperty(path, value)
+	}
+	clear(s.properties)
+	begun := s.halves[plugin.Response].released
+	for len(s.events) > 0 {
+		f := s.events[0]
+		s.events = s.events[1:]
+		f()
+	}
+	if s.vm.dead != nil {
+		return s.lost()
+	}
+	err := s.drive()
+	if s.late && !begun {
+		// The response has begun only just now: the proxy is to have its headers
+		// before it hears that it breaks off.
+		s.failed = err
+		s.wake <- struct{}{}
+		return nil
+	}
+	return err
+}
+
+// drive makes all callbacks that can be made.
+func (s *stream) drive() error {
 	for {
 		if s.local != nil {
 			if err := s.answer(); err != nil {
@@ -211,6 +244,9 @@ func (s *stream) close() {
 		}
 	}
 	delete(v.contexts, s.cx.id)
+	for _, f := range s.events {
+		v.post(f)
+	}
 	v.stepping = nil
 	v.mu.Unlock()
 	s.plugin.giveBack(v)
@@ -268,6 +304,19 @@ func closeStream(c *call) Status {
 	return OK
 }
 
-// clearRouteCache has nothing to do: the route is chosen anew whenever request
+// clearRouteCache has the route chosen anew, which it is in any case when request
 // headers have changed.
-func clearRouteCache(*call) Status { return OK }
+func clearRouteCache(c *call) Status {
+	c.cx.clearRouteCache()
+	return OK
+}
+
+func (cx *Context) clearRouteCache() {
+	if cx.stream != nil {
+		cx.stream.reroute = true
+	}
+}
+
+// stepping says whether the stream's own goroutine is at work, which alone may
+// touch the exchange.
+func (s *stream) stepping() bool { return s.vm.stepping == s }

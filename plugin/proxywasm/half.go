@@ -168,11 +168,11 @@ func (s *stream) callBody(h *half) error {
 	if h.resume {
 		h.resume, action = false, carryOn
 	}
-	return s.act(h, action)
+	return s.decide(h, action)
 }
 
-// act does with a body what its callback has decided.
-func (s *stream) act(h *half, action uint32) error {
+// decide does with a body what its callback has decided.
+func (s *stream) decide(h *half, action uint32) error {
 	if action == carryOn {
 		s.goOn(h)
 		return nil
@@ -218,6 +218,7 @@ func (s *stream) callTrailers(h *half) error {
 func (s *stream) release(h *half) {
 	m := h.msg
 	m.Headers, m.Plan = h.headers.list, plugin.Untouched
+	m.Reroute = s.reroute && h.Direction == plugin.Request
 	switch {
 	case h.local || !h.last && s.plugin.watches(h.Direction):
 		m.Plan, m.WantBody = plugin.Replaced, !h.local

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/extproc/extproc/plugin"
 )
@@ -26,7 +27,7 @@ func sendLocalResponse(c *call) Status {
 	}
 	if s.local == nil && !s.answered {
 		s.local = s.newLocal(int(c.u32(0)), c.bytes(2), c.args[3].pairs, c.u32(4))
-		s.details = string(c.bytes(1))
+		s.details = strings.Join(strings.Fields(string(c.bytes(1))), "_")
 		s.notify()
 	}
 	return OK
@@ -126,6 +127,7 @@ func (s *stream) answer() error {
 		return nil
 	}
 	if response.released {
+		s.late = true
 		return s.failure("send_local_response after the response has begun")
 	}
 	request.abort()
@@ -137,6 +139,7 @@ func (s *stream) answer() error {
 	}
 	response.headers.set(l.headers)
 	response.headers.own = true
+	response.msg.Local.Details = s.details
 	if again {
 		s.answered = true
 		response.seen, response.last = true, s.body.Len() == 0

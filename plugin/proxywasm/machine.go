@@ -51,7 +51,7 @@ func newMachine(ctx context.Context, a *ABI, key machineKey, wasm []byte, p *Mod
 	if limit == 0 || limit > maxPages*wasmPage {
 		limit = maxPages * wasmPage
 	}
-	c, err := inspect(wasm, limit)
+	c, err := inspect(wasm, limit, p.spec.VM.Capabilities)
 	if err != nil {
 		return nil, err
 	}
@@ -315,7 +315,14 @@ const (
 func (w *worker) restart(old *vm) {
 	old.close() // its exchanges won't touch it any more
 	m := w.machine
-	for backoff := backoffBase; ; backoff = min(2*backoff, backoffMost) {
+	base, most := m.key.backoff.Base, m.key.backoff.Most
+	if base <= 0 {
+		base = backoffBase
+	}
+	if most <= 0 {
+		most = max(backoffMost, base)
+	}
+	for backoff := base; ; backoff = min(2*backoff, most) {
 		err := w.start()
 		if err == nil {
 			return

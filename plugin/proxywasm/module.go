@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
+	"github.com/extproc/extproc/abi/core"
 	"github.com/extproc/extproc/plugin"
 	"github.com/extproc/extproc/plugin/host"
 )
@@ -54,6 +56,8 @@ type machineKey struct {
 	limits    plugin.Limits
 	workers   int
 	isolation plugin.Isolation
+	allowed   string // the capabilities, or "*"
+	backoff   plugin.Backoff
 	alone     *Module // with isolation, VMs are not shared
 }
 
@@ -61,13 +65,17 @@ func (p *Module) key(code [sha256.Size]byte) machineKey {
 	spec := p.spec
 	k := machineKey{
 		code: code, vmID: spec.VM.ID, config: string(spec.VM.Config), limits: spec.Limits,
-		workers: spec.VM.Workers, isolation: spec.VM.Isolation,
+		workers: spec.VM.Workers, isolation: spec.VM.Isolation, backoff: spec.VM.Backoff,
+		allowed: "*",
 	}
 	if k.workers <= 0 {
 		k.workers = p.abi.cfg.Workers
 	}
 	for _, name := range slices.Sorted(maps.Keys(spec.Env)) {
 		k.env += name + "=" + spec.Env[name] + "\x00"
+	}
+	if spec.VM.Capabilities != nil {
+		k.allowed = strings.Join(slices.Sorted(slices.Values(spec.VM.Capabilities)), " ")
 	}
 	if k.isolation != plugin.Shared {
 		k.alone = p
@@ -84,7 +92,19 @@ func (p *Module) Needs() plugin.Needs {
 			n.Body[d] = plugin.Always
 		}
 	}
+	if p.imports("proxy_get_property") {
+		n.Attributes = plugin.DefaultAttributes()
+	}
+	if p.imports("proxy_set_property") {
+		n.Writes = []string{plugin.PropertyNamespace}
+	}
 	return n
+}
+
+// imports says whether the module may call a hostcall.
+func (p *Module) imports(name string) bool {
+	c := p.machine.code
+	return c.allows(name) && slices.ContainsFunc(c.module.Imports, func(i core.Import) bool { return i.Module == "env" && i.Name == name })
 }
 
 // watches says whether the module looks at the body or trailers of a message.

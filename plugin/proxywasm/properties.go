@@ -12,7 +12,7 @@ import (
 // separator is between the parts of a property's path.
 const separator = 0
 
-// limits of what a guest may set in one exchange.
+// What a guest may set outside of the exchange's steps.
 const (
 	maxProperties     = 1000
 	maxPropertyLength = 64 << 10
@@ -74,14 +74,9 @@ func property(c *call) Status {
 	return s
 }
 
-// property finds the value of a path with dots: of the guest's own first, then of
-// the tables.
+// property finds the value of a path with dots: in the table, among what the proxy
+// tells, and among what plugins have set.
 func (cx *Context) property(path []byte) ([]byte, Status) {
-	if s := cx.stream; s != nil {
-		if value, ok := s.properties[string(path)]; ok {
-			return value, OK
-		}
-	}
 	if f := ownProperties[string(path)]; f != nil {
 		if value, s := f(cx, nil); s == OK {
 			return value, OK
@@ -89,10 +84,28 @@ func (cx *Context) property(path []byte) ([]byte, Status) {
 	} else if value, s := cx.openProperty(path); s == OK {
 		return value, OK
 	}
-	if cx.stream != nil {
-		return cx.stream.attribute(path)
+	s := cx.stream
+	if s == nil {
+		return nil, NotFound
+	}
+	if value, status := s.attribute(path); status != NotFound {
+		return value, status
+	}
+	if value, ok := s.set(path); ok {
+		return value, OK
 	}
 	return nil, NotFound
+}
+
+// set is the value of a property that a plugin has set.
+func (s *stream) set(path []byte) ([]byte, bool) {
+	if value, ok := s.properties[string(path)]; ok {
+		return value, true
+	}
+	if !s.stepping() {
+		return nil, false
+	}
+	return s.ex.Property(string(path))
 }
 
 // openProperty tries the rows whose path is a part of this one.
@@ -115,15 +128,22 @@ func setProperty(c *call) Status {
 	if s == nil {
 		return NotFound
 	}
-	path := string(bytes.ReplaceAll(c.bytes(0), []byte{separator}, []byte{'.'}))
-	if _, set := s.properties[path]; set && c.cx.root.foreign.declared.Of(path).ReadOnly {
+	path := bytes.ReplaceAll(c.bytes(0), []byte{separator}, []byte{'.'})
+	if _, set := s.set(path); set && c.cx.root.foreign.declared.Of(string(path)).ReadOnly {
 		return BadArgument
 	}
-	return s.setProperty(path, slices.Clone(c.bytes(1)))
+	return s.setProperty(string(path), slices.Clone(c.bytes(1)))
 }
 
-// setProperty keeps the value.
+// setProperty leaves a value for later plugins and for the proxy: now, or with
+// the exchange's next step.
 func (s *stream) setProperty(path string, value []byte) Status {
+	if s.stepping() {
+		if !s.ex.SetProperty(path, value) {
+			return InternalFailure
+		}
+		return OK
+	}
 	if len(path)+len(value) > maxPropertyLength || len(s.properties) >= maxProperties {
 		return InternalFailure
 	}
@@ -136,25 +156,16 @@ func (s *stream) setProperty(path string, value []byte) Status {
 
 func rootIDProperty(cx *Context, _ []byte) ([]byte, Status) { return cx.plugin.told.rootID, OK }
 
-// requestField is a field of the request, as the guest has changed it.
+// requestField is a field of the request, as the guest has changed it. As in
+// Envoy it is there while the guest may look at the headers.
 func requestField(name string) source {
 	return func(cx *Context, _ []byte) ([]byte, Status) {
-		if cx.stream != nil {
-			if value, ok := cx.stream.fields(requestHeadersMap).Get(name); ok {
-				return value, OK
-			}
+		list, _ := cx.list(requestHeadersMap)
+		if value, ok := list.Get(name); ok {
+			return value, OK
 		}
 		return nil, NotFound
 	}
-}
-
-// fields are headers or trailers, whether or not the guest may change them now.
-func (s *stream) fields(id uint32) plugin.Headers {
-	h := &s.halves[id/2]
-	if id%2 == 1 {
-		return h.trailers.list
-	}
-	return h.headers.list
 }
 
 // pathProperty is the path without its query, or the query.
@@ -174,10 +185,10 @@ func pathProperty(cx *Context, query bool) ([]byte, Status) {
 // mapProperty is a whole map, serialized.
 func mapProperty(id uint32) source {
 	return func(cx *Context, _ []byte) ([]byte, Status) {
-		if cx.stream == nil || !cx.stream.halves[id/2].seen {
+		list, ok := cx.list(id)
+		if !ok {
 			return nil, NotFound
 		}
-		list := cx.stream.fields(id)
 		b := make([]byte, pairsSize(list))
 		writePairs(b, list)
 		return b, OK
@@ -187,12 +198,10 @@ func mapProperty(id uint32) source {
 // mapFieldProperty is all values of a field, as CEL sees them.
 func mapFieldProperty(id uint32) source {
 	return func(cx *Context, name []byte) ([]byte, Status) {
-		if cx.stream == nil {
-			return nil, NotFound
-		}
+		list, _ := cx.list(id)
 		var value []byte
 		found := false
-		for _, f := range cx.stream.fields(id) {
+		for _, f := range list {
 			if equalFold(f.Name, name) {
 				if found {
 					value = append(slices.Clip(value), ',')
@@ -213,7 +222,7 @@ func statusProperty(cx *Context, _ []byte) ([]byte, Status) {
 	if cx.stream == nil {
 		return nil, NotFound
 	}
-	value, ok := cx.stream.fields(responseHeadersMap).Get(":status")
+	value, ok := cx.stream.halves[plugin.Response].headers.list.Get(":status")
 	code, err := strconv.ParseUint(string(value), 10, 16)
 	if !ok || err != nil {
 		return nil, NotFound
@@ -230,6 +239,3 @@ func detailsProperty(cx *Context, _ []byte) ([]byte, Status) {
 
 // number is an integer as properties have it.
 func number(n uint64) []byte { return binary.LittleEndian.AppendUint64(nil, n) }
-
-// attribute is what the proxy tells of the exchange.
-func (s *stream) attribute([]byte) ([]byte, Status) { return nil, NotFound }
