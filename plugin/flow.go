@@ -1,5 +1,7 @@
 package plugin
 
+import "slices"
+
 // offer is a message on its way from one plugin to the next.
 type offer struct {
 	there   bool
@@ -73,7 +75,7 @@ func (c *Chain) flow(d Direction) {
 func (l *link) receive(d Direction, from offer) {
 	m := l.ex.Message(d)
 	if !m.Arrived {
-		m.Arrived, m.Original, m.NoBody = true, from.headers, from.noBody
+		m.Arrived, m.Original, m.NoBody = true, named(from.headers), from.noBody
 		if from.made && d == Response && Bodiless(l.ex.Request.Original, from.headers) {
 			m.NoBody = true
 		}
@@ -84,6 +86,16 @@ func (l *link) receive(d Direction, from offer) {
 	if l.over {
 		m.pass()
 	}
+}
+
+// named leaves out fields without a name, which no message can have. The proxy is
+// not sent them either.
+func named(h Headers) Headers {
+	nameless := func(f Field) bool { return f.Name == "" }
+	if !slices.ContainsFunc(h, nameless) {
+		return h
+	}
+	return slices.DeleteFunc(slices.Clone(h), nameless)
 }
 
 // take notes that the headers can't be taken back any more.

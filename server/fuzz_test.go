@@ -165,47 +165,79 @@ func FuzzProcess(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, script, mode byte, conversation []byte) {
-		if len(conversation) > 40 {
-			return
-		}
 		name := names[int(script)%len(names)]
-		strategy := plugin.FailClose
-		if mode&0x80 != 0 {
-			strategy = plugin.FailOpen
-		}
-		s, p := service(t, strategy)
+		s, p := service(t, strategyOf(mode))
 		p.ReadsResponseFirst.Store(mode&0x40 != 0)
-		m := &model{body: [2]bodyMode{bodyMode(mode & 7 % 5), bodyMode(mode >> 3 & 7 % 5)}}
-		m.fixed = m.body[0] == duplex || m.body[1] == duplex
-		config := &extprocv3.ProtocolConfiguration{RequestBodyMode: m.body[0], ResponseBodyMode: m.body[1]}
-		var msgs []*extprocv3.ProcessingRequest
-		for _, c := range conversation {
-			line := lines[int(c)%len(lines)]
-			req := msg(line)
-			if h := req.GetRequestHeaders(); h != nil {
-				h.Headers.Headers = append(h.Headers.Headers, msg("qh x-do: "+name).GetRequestHeaders().Headers.Headers...)
-			}
-			req.ProtocolConfig = config
-			msgs = append(msgs, req)
-		}
-		answers, err := talk(t, s, msgs...)
-		if code := status.Code(err); code != codes.OK && code != codes.InvalidArgument {
-			t.Fatalf("%s: the stream ended with %v", name, err)
-		}
-		for i, a := range answers {
-			if i < len(msgs) {
-				m.sent(msgs[i])
-			}
-			for _, resp := range a {
-				if err := m.got(resp); err != nil {
-					t.Fatalf("%s, %v: %v: %s", name, conversation, err, show(resp))
-				}
-			}
-		}
+		m, err := converse(t, s, mode, conversation, "x-do: "+name)
 		if name == "pass" && err == nil {
 			m.settled(t)
 		}
 	})
+}
+
+// FuzzChain is FuzzProcess for a chain of three: with one that lets all pass in
+// the middle.
+func FuzzChain(f *testing.F) {
+	names := slices.Sorted(maps.Keys(scripts))
+	for i := range names {
+		for j, mode := range []byte{0, 4, 16 + 4, 0x80 + 0x40} {
+			f.Add(byte(i), byte(i*7+j*3), mode, []byte{0, 2, 4, 6, 9, 11})
+			f.Add(byte(i), byte(i*5+j), mode, []byte{0, 6, 2, 9, 5, 12})
+			f.Add(byte(i*3+j), byte(i), mode, []byte{1, 7})
+		}
+	}
+	f.Fuzz(func(t *testing.T, first, last, mode byte, conversation []byte) {
+		one, other := names[int(first)%len(names)], names[int(last)%len(names)]
+		c := currentOf(t, strategyOf(mode), &scripted{}, &scripted{header: "x-nothing"}, &scripted{header: "x-then"})
+		s := New(c, Options{})
+		set := c.Acquire()
+		set.Plugins[2].ReadsResponseFirst.Store(mode&0x40 != 0)
+		_ = set.Release()
+		m, err := converse(t, s, mode, conversation, "x-do: "+one+", x-then: "+other)
+		if one == "pass" && other == "pass" && err == nil {
+			m.settled(t)
+		}
+	})
+}
+
+func strategyOf(mode byte) plugin.FailStrategy {
+	if mode&0x80 != 0 {
+		return plugin.FailOpen
+	}
+	return plugin.FailClose
+}
+
+// converse sends the lines of a conversation, with fields added to the request,
+// and checks the answers.
+func converse(t *testing.T, s *Service, mode byte, conversation []byte, fields string) (*model, error) {
+	t.Helper()
+	m := &model{body: [2]bodyMode{bodyMode(mode & 7 % 5), bodyMode(mode >> 3 & 7 % 5)}}
+	m.fixed = m.body[0] == duplex || m.body[1] == duplex
+	config := &extprocv3.ProtocolConfiguration{RequestBodyMode: m.body[0], ResponseBodyMode: m.body[1]}
+	var msgs []*extprocv3.ProcessingRequest
+	for _, c := range conversation[:min(len(conversation), 40)] {
+		req := msg(lines[int(c)%len(lines)])
+		if h := req.GetRequestHeaders(); h != nil {
+			h.Headers.Headers = append(h.Headers.Headers, msg("qh "+fields).GetRequestHeaders().Headers.Headers...)
+		}
+		req.ProtocolConfig = config
+		msgs = append(msgs, req)
+	}
+	answers, err := talk(t, s, msgs...)
+	if code := status.Code(err); code != codes.OK && code != codes.InvalidArgument {
+		t.Fatalf("%s: the stream ended with %v", fields, err)
+	}
+	for i, a := range answers {
+		if i < len(msgs) {
+			m.sent(msgs[i])
+		}
+		for _, resp := range a {
+			if err := m.got(resp); err != nil {
+				t.Fatalf("%s, %v: %v: %s", fields, conversation, err, show(resp))
+			}
+		}
+	}
+	return m, err
 }
 
 // settled checks that a proxy whose plugin lets everything pass waits for nothing.

@@ -1,8 +1,10 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -203,8 +205,9 @@ func (s *script) upstream() *plugin.Message {
 	return &s.ex.Response
 }
 
-// scripted is a module whose guests do what the request asks for.
+// scripted is a module whose guests do what a header of the request asks for.
 type scripted struct {
+	header string // x-do unless it says otherwise
 	live   atomic.Int64
 	closed atomic.Bool
 	mu     sync.Mutex
@@ -212,7 +215,7 @@ type scripted struct {
 }
 
 func (m *scripted) Start(ex *plugin.Exchange) (plugin.Guest, error) {
-	name, _ := ex.Request.Original.Get("x-do")
+	name, _ := ex.Request.Original.Get(cmp.Or(m.header, "x-do"))
 	body, ok := scripts[string(name)]
 	if !ok {
 		body = scripts["pass"]
@@ -244,24 +247,42 @@ func (m *scripted) Close(context.Context) error { m.closed.Store(true); return n
 func current(t testing.TB, strategy plugin.FailStrategy) (*plugin.Current, *scripted) {
 	t.Helper()
 	m := &scripted{}
-	spec := &plugin.Spec{Name: "scripted", FailStrategy: strategy, Log: slog.New(slog.DiscardHandler)}
+	return currentOf(t, strategy, m), m
+}
+
+// currentOf is current for a chain.
+func currentOf(t testing.TB, strategy plugin.FailStrategy, modules ...*scripted) *plugin.Current {
+	t.Helper()
+	var plugins []*plugin.Plugin
+	for i, m := range modules {
+		spec := &plugin.Spec{Name: fmt.Sprint("scripted-", i), FailStrategy: strategy, Log: slog.New(slog.DiscardHandler)}
+		plugins = append(plugins, plugin.NewPlugin(spec, m))
+	}
 	c := &plugin.Current{}
-	if err := c.Swap(plugin.NewSet(plugin.NewPlugin(spec, m))); err != nil {
+	if err := c.Swap(plugin.NewSet(plugins...)); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		if err := c.Close(); err != nil {
 			t.Error(err)
 		}
-		if n := m.live.Load(); n != 0 {
-			t.Errorf("%d guests were not closed", n)
-		}
-		if m.twice {
-			t.Error("a guest was closed twice")
-		}
-		if !m.closed.Load() {
-			t.Error("the module was not closed: an exchange holds the set")
+		for _, m := range modules {
+			m.left(t)
 		}
 	})
-	return c, m
+	return c
+}
+
+// left says what a closed module has left behind.
+func (m *scripted) left(t testing.TB) {
+	t.Helper()
+	if n := m.live.Load(); n != 0 {
+		t.Errorf("%d guests were not closed", n)
+	}
+	if m.twice {
+		t.Error("a guest was closed twice")
+	}
+	if !m.closed.Load() {
+		t.Error("the module was not closed: an exchange holds the set")
+	}
 }

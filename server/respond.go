@@ -142,7 +142,7 @@ func (p *process) askNow() error {
 // it and is not whole yet.
 func (p *process) answerHeaders(h *half) (moved bool, err error) {
 	common := &extprocv3.CommonResponse{}
-	newBody, override := false, false
+	newBody, ask, override := false, false, false
 	if h.replaced() {
 		switch mode := p.modes.body[h.Direction]; {
 		case h.msg.NoBody || mode == none && h.msg.Out.Ended && len(h.msg.Out.Trailers) == 0:
@@ -151,20 +151,22 @@ func (p *process) answerHeaders(h *half) (moved bool, err error) {
 				return moved, err
 			}
 			newBody = p.replaceBody(h, common)
-		case mode == none:
-			newBody = true
-			if override, err = p.ask(h); err != nil {
-				return false, err
-			}
 		default:
-			newBody = true
+			newBody, ask = true, mode == none
+		}
+	}
+	// The mutation comes first: if it fails, nothing must have been asked for that
+	// the answer then doesn't ask for.
+	if common.HeaderMutation, err = p.mutation(h, newBody); err != nil {
+		return moved, err
+	}
+	if ask {
+		if override, err = p.ask(h); err != nil {
+			return false, err
 		}
 	}
 	if h.Direction == plugin.Request && p.askResponse() {
 		override = true
-	}
-	if common.HeaderMutation, err = p.mutation(h, newBody); err != nil {
-		return moved, err
 	}
 	common.ClearRouteCache = h.reroutes(common.HeaderMutation)
 	h.pay()
