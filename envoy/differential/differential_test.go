@@ -53,7 +53,10 @@ type side interface {
 // Envoy's filter.
 func TestModules(t *testing.T) {
 	for _, group := range modules(t) {
-		t.Run(group.name, func(t *testing.T) { group.run(t) })
+		t.Run(group.name, func(t *testing.T) {
+			t.Parallel()
+			group.run(t)
+		})
 	}
 }
 

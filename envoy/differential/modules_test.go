@@ -12,12 +12,12 @@ func modules(t *testing.T) []group {
 	t.Helper()
 	rustWasm, goWasm := example(t, "proxy-wasm-plugins", "rust", "plugin.wasm"), example(t, "proxy-wasm-plugins", "go", "plugin.wasm")
 	return []group{
+		{name: "waf", setups: waf(t)}, // first, for it takes longest to compile
 		{name: "c", setups: of(example(t, "proxy-wasm-headers", "c", "plugin.wasm"), shared[:1])},
 		{name: "assemblyscript", setups: of(example(t, "proxy-wasm-headers", "assemblyscript", "plugin.wasm"), shared[:1])},
 		{name: "rust", setups: of(rustWasm, rust)},
 		{name: "go", setups: of(goWasm, golang)},
 		{name: "mixed", setups: mixed(goWasm, rustWasm)},
-		{name: "waf", setups: waf(t)},
 	}
 }
 
