@@ -23,10 +23,8 @@ type stream struct {
 	body    plugin.Body    // of the local response
 	// answered is set when a local response is past all callbacks.
 	answered bool
-	closing  bool  // the guest wants the stream to be reset
-	late     bool  // it answered after the response had begun
-	failed   error // what the next step is to say
-	logging  bool  // in on_log
+	closing  bool // the guest wants the stream to be reset
+	logging  bool // in on_log
 
 	events     []func()          // to be run in a step
 	properties map[string][]byte // set outside of a step, to be handed on in one
@@ -115,9 +113,6 @@ func (s *stream) skip() plugin.Status {
 
 // act does what there is to do in a step.
 func (s *stream) act() error {
-	if s.failed != nil {
-		return s.failed
-	}
 	if s.vm.dead != nil {
 		return s.lost()
 	}
@@ -130,7 +125,6 @@ func (s *stream) act() error {
 		s.ex.SetProperty(path, value)
 	}
 	clear(s.properties)
-	begun := s.halves[plugin.Response].released
 	for len(s.events) > 0 {
 		f := s.events[0]
 		s.events = s.events[1:]
@@ -139,15 +133,7 @@ func (s *stream) act() error {
 	if s.vm.dead != nil {
 		return s.lost()
 	}
-	err := s.drive()
-	if s.late && !begun {
-		// The response has begun only just now: the proxy is to have its headers
-		// before it hears that it breaks off.
-		s.failed = err
-		s.wake <- struct{}{}
-		return nil
-	}
-	return err
+	return s.drive()
 }
 
 // drive makes all callbacks that can be made.

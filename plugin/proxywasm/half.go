@@ -48,6 +48,8 @@ type half struct {
 	buffering   bool
 	exposed     bool // the guest may look at the body
 	last        bool // the end of the stream was told
+	// taken and given count the bytes of the body that came and that went on.
+	taken, given uint64
 	// whole makes one chunk of what piled up while the headers were paused.
 	whole bool
 }
@@ -144,6 +146,7 @@ func (s *stream) callBody(h *half) error {
 		}
 		h.whole = false
 	}
+	h.taken += uint64(len(chunk))
 	h.last = h.in.Ended && h.in.Len() == 0 && h.in.Trailers == nil
 	h.exposed = true
 	if h.buffering {
@@ -240,6 +243,7 @@ func (s *stream) goOn(h *half) {
 		return
 	}
 	h.paused, h.exposed, h.buffering = notPaused, false, false
+	h.given += uint64(len(h.held) + len(h.chunk))
 	h.msg.Out.Push(h.held)
 	h.msg.Out.Push(h.chunk)
 	h.held, h.chunk = nil, nil

@@ -127,10 +127,12 @@ func (s *stream) answer() error {
 		return nil
 	}
 	if response.released {
-		s.late = true
 		return s.failure("send_local_response after the response has begun")
 	}
 	request.abort()
+	if m := request.msg; m.Released && m.Plan == plugin.Replaced && !response.msg.Arrived {
+		m.Out.Ended = true // nobody is to have it
+	}
 	again := response.seen
 	*response = half{Direction: plugin.Response, msg: response.msg, in: &s.body, local: true}
 	s.body = plugin.Body{Ended: true}

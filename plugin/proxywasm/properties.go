@@ -40,11 +40,13 @@ var ownProperties = map[string]source{
 	"request.id":        requestField("x-request-id"),
 	"request.url_path":  func(cx *Context, _ []byte) ([]byte, Status) { return pathProperty(cx, false) },
 	"request.query":     func(cx *Context, _ []byte) ([]byte, Status) { return pathProperty(cx, true) },
+	"request.size":      requestSize,
 	"request.headers":   mapProperty(requestHeadersMap),
 	"request.headers.":  mapFieldProperty(requestHeadersMap),
 
 	"response.code":         statusProperty,
 	"response.code_details": detailsProperty,
+	"response.size":         responseSize,
 	"response.headers":      mapProperty(responseHeadersMap),
 	"response.headers.":     mapFieldProperty(responseHeadersMap),
 	"response.trailers":     mapProperty(responseTrailersMap),
@@ -216,6 +218,34 @@ func mapFieldProperty(id uint32) source {
 		}
 		return value, OK
 	}
+}
+
+// requestSize is the length that the request's headers tell while they are to be
+// seen, as in Envoy, and then what has come of the body.
+func requestSize(cx *Context, _ []byte) ([]byte, Status) {
+	if value, s := requestField("content-length")(cx, nil); s == OK {
+		if n, err := strconv.ParseUint(string(value), 10, 63); err == nil {
+			return number(n), OK
+		}
+	}
+	return bodySize(cx, plugin.Request, func(h *half) uint64 { return h.taken })
+}
+
+// responseSize is how much of the body has gone on.
+func responseSize(cx *Context, _ []byte) ([]byte, Status) {
+	return bodySize(cx, plugin.Response, func(h *half) uint64 { return h.given })
+}
+
+// bodySize is known of bodies that the guest sees.
+func bodySize(cx *Context, d plugin.Direction, size func(*half) uint64) ([]byte, Status) {
+	if cx.stream == nil {
+		return nil, NotFound
+	}
+	h := &cx.stream.halves[d]
+	if !h.seen || !cx.plugin.watches(d) {
+		return nil, NotFound
+	}
+	return number(size(h)), OK
 }
 
 func statusProperty(cx *Context, _ []byte) ([]byte, Status) {
