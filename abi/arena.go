@@ -6,6 +6,7 @@ import "unsafe"
 type arena struct {
 	chunk []Value
 	used  int
+	high  int // Values of chunk that were in use since forget
 }
 
 const arenaChunk = 64
@@ -16,29 +17,38 @@ type arenaMark struct {
 	used  int
 }
 
-// take returns n zero Values with no spare capacity.
+// take returns n Values with no spare capacity; their content is arbitrary.
 func (a *arena) take(n int) []Value {
-	if a.used+n > len(a.chunk) {
-		a.chunk = make([]Value, max(arenaChunk, n, 2*len(a.chunk)))
-		a.used = 0
+	from, to := a.used, a.used+n
+	if to > len(a.chunk) {
+		return a.grow(n)
 	}
-	s := a.chunk[a.used : a.used+n : a.used+n]
-	a.used += n
-	return s
+	a.used = to
+	return a.chunk[from:to:to]
+}
+
+// grow is take with a new chunk. The old one is left to the collector.
+func (a *arena) grow(n int) []Value {
+	a.chunk = make([]Value, max(arenaChunk, n, 2*len(a.chunk)))
+	a.used, a.high = n, 0
+	return a.chunk[:n:n]
 }
 
 func (a *arena) mark() arenaMark { return arenaMark{unsafe.SliceData(a.chunk), a.used} }
 
-// release takes back what was handed out since m, and clears it so that nothing
-// a guest or host handed over stays reachable. If the chunk was replaced
-// meanwhile the old one is left to the collector.
+// release takes back what was handed out since m.
 func (a *arena) release(m arenaMark) {
-	from := m.used
+	a.high = max(a.high, a.used)
+	a.used = m.used
 	if m.chunk != unsafe.SliceData(a.chunk) {
-		from = 0
+		a.used = 0
 	}
-	clear(a.chunk[from:a.used])
-	a.used = from
+}
+
+// forget clears what was taken back.
+func (a *arena) forget() {
+	clear(a.chunk[a.used:max(a.used, a.high)])
+	a.high = a.used
 }
 
 // bytesAsString views b as a string without copying.

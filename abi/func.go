@@ -93,7 +93,18 @@ func (in *Instance) invoke(l *lift, args, results []Value) error {
 		in.calls.kept = fr
 	}
 	in.exit(l.enter)
+	if in.calls.used > 1 {
+		in.forget()
+	}
 	return nil
+}
+
+// forget lets go of what the guest and the host have handed over in the calls
+// that the guest has made. Until the guest returns, each is overwritten by later
+// ones, as clearing it at once would cost more than the rest of a call.
+func (in *Instance) forget() {
+	in.calls.forget()
+	in.arena.forget()
 }
 
 // callLifted is canon lift without entering the instance and post-return, in a

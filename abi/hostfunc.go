@@ -65,7 +65,11 @@ func (c *Call) ResultType() *canon.Type { return c.typ.Result }
 func (c *Call) ParamType(i int) *canon.Type { return c.typ.Params[i].Type }
 
 // List returns n zero Values that are valid until the call returns.
-func (c *Call) List(n int) []Value { return c.inst.arena.take(n) }
+func (c *Call) List(n int) []Value {
+	l := c.inst.arena.take(n)
+	clear(l)
+	return l
+}
 
 // Ok is the success of a result, with its payload if it has one.
 func (c *Call) Ok(payload ...Value) Value { return c.variant(0, payload) }
@@ -75,7 +79,7 @@ func (c *Call) Err(payload ...Value) Value { return c.variant(1, payload) }
 
 // Some is an option that holds v.
 func (c *Call) Some(v Value) Value {
-	l := c.List(1)
+	l := c.inst.arena.take(1)
 	l[0] = v
 	return Value{Num: 1, List: l}
 }
@@ -112,7 +116,7 @@ func (c *Call) variant(n uint64, payload []Value) Value {
 	if len(payload) == 0 {
 		return Value{Num: n}
 	}
-	l := c.List(1)
+	l := c.inst.arena.take(1)
 	l[0] = payload[0]
 	return Value{Num: n, List: l}
 }

@@ -34,23 +34,25 @@ func (l *hostLower) call(in *Instance, stack []uint64) {
 	}
 	row := &in.linked.rows[l.fn.id]
 	mark := in.arena.mark()
-	c := in.calls.push(&in.opts[l.opts.id])
-	c.row.inst, c.row.typ = in, l.fn.typ
-	c.row.Args = in.arena.take(l.sig.NumParams())
-	if err := l.sig.LiftParams(&c.cx, stack, c.row.Args); err != nil {
+	fr := in.calls.push(&in.opts[l.opts.id])
+	c := &fr.row
+	c.inst, c.typ = in, l.fn.typ
+	c.Args, c.Result = in.arena.take(l.sig.NumParams()), Value{}
+	if err := l.sig.LiftParams(&fr.cx, stack, c.Args); err != nil {
 		in.trapIn(row, err)
 	}
 	in.active = row
-	if err := row.Call(&c.row); err != nil {
+	if err := row.Call(c); err != nil {
 		in.trapIn(row, err)
 	}
 	in.active = nil
 	if in.stop.requested.Load() {
 		in.trap(stopped())
 	}
-	c.result[0] = c.row.Result
-	if err := l.sig.LowerResults(&c.cx, c.result[:l.sig.NumResults()], stack); err != nil {
-		in.trapIn(row, err)
+	if l.fn.typ.Result != nil {
+		if err := l.sig.LowerResult(&fr.cx, &c.Result, stack); err != nil {
+			in.trapIn(row, err)
+		}
 	}
 	in.calls.pop()
 	in.arena.release(mark)
@@ -148,6 +150,7 @@ type callFrame struct {
 type callStack struct {
 	frames []*callFrame
 	depth  int
+	used   int // frames that were in use since forget
 	kept   *callFrame
 }
 
@@ -158,24 +161,28 @@ func (s *callStack) push(opts *canon.Options) *callFrame {
 	f := s.frames[s.depth]
 	f.cx.Options = opts
 	s.depth++
+	s.used = max(s.used, s.depth)
 	return f
 }
 
 func (s *callStack) pop() {
 	s.depth--
-	s.frames[s.depth].end()
+	s.frames[s.depth].cx.End()
+}
+
+// forget lets go of what the calls that have ended were about.
+func (s *callStack) forget() {
+	for _, f := range s.frames[s.depth:s.used] {
+		f.result[0] = Value{}
+		f.row.Args, f.row.Result = nil, Value{}
+	}
+	s.used = s.depth
 }
 
 // endKept ends the last call from the host, whose results were kept until now.
 func (s *callStack) endKept() {
 	if s.kept != nil {
-		s.kept.end()
+		s.kept.cx.End()
 		s.kept = nil
 	}
-}
-
-func (f *callFrame) end() {
-	f.cx.End()
-	f.result[0] = Value{}
-	f.row.Args, f.row.Result = nil, Value{}
 }

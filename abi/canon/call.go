@@ -76,14 +76,17 @@ func (cx *Call) End() {
 	cx.lenders = cx.lenders[:0]
 	cx.borrows = 0
 	cx.mem = nil
-	if cap(cx.values) > keepValues {
-		cx.values = nil
+	if len(cx.values) > 0 {
+		if cap(cx.values) > keepValues {
+			cx.values = nil
+		}
+		clear(cx.values)
+		cx.values = cx.values[:0]
 	}
 	if cap(cx.bytes) > keepBytes {
 		cx.bytes = nil
 	}
-	clear(cx.values)
-	cx.values, cx.bytes = cx.values[:0], cx.bytes[:0]
+	cx.bytes = cx.bytes[:0]
 }
 
 // open takes the view of memory that a lift or lower works on.

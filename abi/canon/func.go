@@ -12,7 +12,7 @@ type Signature struct {
 	spill   *layout    // the parameters as a tuple in memory, nil when they are flat
 	ret     bool       // the result is in memory
 	results int        // 0 or 1
-	scalars bool       // every parameter is a scalar: no memory, no handle
+	plain   bool       // every parameter is plain
 	needs   struct{ params, result bool }
 }
 
@@ -21,7 +21,7 @@ type Signature struct {
 func Compile(f *Func) (*Signature, error) {
 	layouts.Lock()
 	defer layouts.Unlock()
-	s := &Signature{scalars: true}
+	s := &Signature{plain: true}
 	if len(f.Params) > 0 {
 		// The parameters, laid out as the tuple they become when there are too many.
 		l, err := recordLayout(f.Params, 0)
@@ -31,10 +31,10 @@ func Compile(f *Func) (*Signature, error) {
 		l.typ = &Type{Kind: Tuple, Fields: f.Params}
 		s.params, s.flat, s.needs.params = l.fields, l.flat, l.memory
 		if l.spills {
-			s.spill, s.flat, s.scalars = l, []CoreType{I32}, false
+			s.spill, s.flat, s.plain = l, []CoreType{I32}, false
 		}
 		for _, p := range s.params {
-			s.scalars = s.scalars && p.scalar
+			s.plain = s.plain && p.plain
 		}
 	}
 	if f.Result == nil {
@@ -98,9 +98,9 @@ func (s *Signature) LowerParams(cx *Call, args []Value, flat []uint64) (n int, e
 	if len(args) != len(s.params) || len(flat) < n {
 		return 0, misfit("%d arguments and room for %d core values, expected %d and %d", len(args), len(flat), len(s.params), n)
 	}
-	if s.scalars {
+	if s.plain {
 		for i := range s.params {
-			if flat[i], err = s.params[i].lowerScalar(&args[i]); err != nil {
+			if flat[i], err = s.params[i].lowerPlain(cx, &args[i]); err != nil {
 				return 0, in(s.params[i].name, err)
 			}
 		}
@@ -143,8 +143,8 @@ func (s *Signature) LiftResults(cx *Call, flat []uint64, results []Value) error 
 	}
 	if l := s.result; l != nil {
 		var err error
-		if l.scalar {
-			err = l.liftScalar(flat[0], &results[0])
+		if l.plain {
+			err = l.liftPlain(cx, flat[0], &results[0])
 		} else {
 			err = s.liftResult(cx, flat, &results[0])
 		}
@@ -177,9 +177,9 @@ func (s *Signature) LiftParams(cx *Call, flat []uint64, args []Value) error {
 	if len(args) != len(s.params) || len(flat) < len(s.flat) {
 		return misfit("room for %d arguments and %d core values, expected %d and %d", len(args), len(flat), len(s.params), len(s.flat))
 	}
-	if s.scalars {
+	if s.plain {
 		for i := range s.params {
-			if err := s.params[i].liftScalar(flat[i], &args[i]); err != nil {
+			if err := s.params[i].liftPlain(cx, flat[i], &args[i]); err != nil {
 				return in(s.params[i].name, err)
 			}
 		}
@@ -221,7 +221,12 @@ func (s *Signature) LowerResults(cx *Call, results []Value, flat []uint64) error
 	if s.result == nil {
 		return nil
 	}
-	if err := s.lowerResult(cx, &results[0], flat); err != nil {
+	return s.LowerResult(cx, &results[0], flat)
+}
+
+// LowerResult is LowerResults of a function that has a result.
+func (s *Signature) LowerResult(cx *Call, v *Value, flat []uint64) error {
+	if err := s.lowerResult(cx, v, flat); err != nil {
 		return in("result", err)
 	}
 	return nil
@@ -232,8 +237,8 @@ func (s *Signature) lowerResult(cx *Call, v *Value, flat []uint64) (err error) {
 	if need := len(s.flat); len(flat) <= need && s.ret || len(flat) == 0 {
 		return misfit("%d core values, expected %d", len(flat), need+1)
 	}
-	if l.scalar {
-		flat[0], err = l.lowerScalar(v)
+	if l.plain {
+		flat[0], err = l.lowerPlain(cx, v)
 		return err
 	}
 	cx.open()

@@ -40,7 +40,7 @@ const (
 // flat positions are worked out, and specialised types are despecialised.
 type layout struct {
 	kind   Kind
-	scalar bool   // one core value, no handle
+	plain  bool   // one core value: a scalar or a handle to a resource: needs no memory
 	memory bool   // holds a list or a string
 	size   uint32 // elem_size
 	align  uint32
@@ -58,7 +58,8 @@ type layout struct {
 	elem     *layout   // list, fixed-length list
 	length   uint32    // fixed-length list
 	height   int       // how deep types nest in it
-	typ      *Type     // handles, and for messages
+	resource *Resource // own, borrow
+	typ      *Type     // streams, futures, and for messages
 }
 
 // slot is a field or parameter: where it is in memory and in the flat values.
@@ -125,7 +126,9 @@ func newLayout(t *Type, depth int) (*layout, error) {
 		if t.Resource == nil {
 			return nil, fmt.Errorf("handle without a resource type")
 		}
-		return handleLayout(t.Kind), nil
+		l := handleLayout(t.Kind)
+		l.plain, l.resource = true, t.Resource
+		return l, nil
 	case ErrorContext, Stream, Future:
 		return handleLayout(t.Kind), nil
 	}
@@ -133,7 +136,7 @@ func newLayout(t *Type, depth int) (*layout, error) {
 }
 
 func scalarLayout(k Kind, size uint32, core CoreType) *layout {
-	return &layout{kind: k, scalar: true, size: size, align: size, flat: []CoreType{core}}
+	return &layout{kind: k, plain: true, size: size, align: size, flat: []CoreType{core}}
 }
 
 func handleLayout(k Kind) *layout {
@@ -228,7 +231,7 @@ func variantLayout(cases []Case, depth int) (*layout, error) {
 	if n == 0 {
 		return nil, fmt.Errorf("variant without cases")
 	}
-	l := &layout{kind: enumKind, scalar: true, numCases: uint32(n), disc: discriminantSize(n), cases: make([]*layout, n)}
+	l := &layout{kind: enumKind, plain: true, numCases: uint32(n), disc: discriminantSize(n), cases: make([]*layout, n)}
 	var size, align uint32 = 0, 1
 	flat := []CoreType{I32}
 	for i, c := range cases {
@@ -239,7 +242,7 @@ func variantLayout(cases []Case, depth int) (*layout, error) {
 		if err != nil {
 			return nil, err
 		}
-		l.kind, l.scalar, l.cases[i] = Variant, false, e
+		l.kind, l.plain, l.cases[i] = Variant, false, e
 		size, align = max(size, e.size), max(align, e.align)
 		l.memory = l.memory || e.memory
 		l.height = max(l.height, e.height+1)

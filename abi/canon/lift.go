@@ -10,8 +10,8 @@ const (
 // The joins of variant payloads need no coercion: a flat value is its bits,
 // widened with zeroes, and each type takes as many as it has.
 func (l *layout) lift(cx *Call, flat []uint64, v *Value) error {
-	if l.scalar {
-		return l.liftScalar(flat[0], v)
+	if l.plain {
+		return l.liftPlain(cx, flat[0], v)
 	}
 	switch l.kind {
 	case String:
@@ -30,16 +30,20 @@ func (l *layout) lift(cx *Call, flat []uint64, v *Value) error {
 	return l.liftHandle(cx, uint32(flat[0]), v)
 }
 
-// liftScalar sets v.Num from the bits of a core value, of which those that the
-// type does not have are ignored.
-func (l *layout) liftScalar(x uint64, v *Value) error {
+// liftPlain sets v from the bits of a core value, of which those that the type
+// does not have are ignored.
+func (l *layout) liftPlain(cx *Call, x uint64, v *Value) error {
+	*v = Value{}
 	switch l.kind {
+	case Borrow:
+		return cx.liftBorrow(l.resource, uint32(x), v)
+	case Own:
+		return cx.liftOwn(l.resource, uint32(x), v)
 	case U32:
 		v.Num = uint64(uint32(x))
 	case S64, U64:
 		v.Num = x
 	case Bool:
-		v.Num = 0
 		if uint32(x) != 0 {
 			v.Num = 1
 		}
@@ -134,14 +138,8 @@ func (l *layout) liftVariant(cx *Call, flat []uint64, v *Value) error {
 	return nil
 }
 
-// liftHandle lifts what travels as an index into the instance's handle table.
+// liftHandle lifts a stream, a future or an error context.
 func (l *layout) liftHandle(cx *Call, i uint32, v *Value) error {
-	switch l.kind {
-	case Own:
-		return cx.liftOwn(l.typ.Resource, i, v)
-	case Borrow:
-		return cx.liftBorrow(l.typ.Resource, i, v)
-	}
 	if cx.Options.Handles == nil {
 		return trapf("streams, futures and error contexts are not supported here: handle index %d", i)
 	}

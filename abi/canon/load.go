@@ -5,8 +5,8 @@ import "encoding/binary"
 // load reads the value at p, which the caller has found aligned and in bounds,
 // out of memory (CanonicalABI.md, Loading).
 func (l *layout) load(cx *Call, p uint64, v *Value) error {
-	if l.scalar {
-		return l.liftScalar(loadInt(cx.mem, p, l.size), v)
+	if l.plain {
+		return l.liftPlain(cx, loadInt(cx.mem, p, l.size), v)
 	}
 	switch l.kind {
 	case String:

@@ -3,8 +3,8 @@ package canon
 // lower writes a value as len(l.flat) flat core values (CanonicalABI.md, Flat
 // Lowering).
 func (l *layout) lower(cx *Call, v *Value, flat []uint64) (err error) {
-	if l.scalar {
-		flat[0], err = l.lowerScalar(v)
+	if l.plain {
+		flat[0], err = l.lowerPlain(cx, v)
 		return err
 	}
 	var r pair
@@ -28,11 +28,17 @@ func (l *layout) lower(cx *Call, v *Value, flat []uint64) (err error) {
 	return err
 }
 
-// lowerScalar returns the core value of a scalar, i32s widened with zeroes.
-func (l *layout) lowerScalar(v *Value) (uint64, error) {
+// lowerPlain returns the core value of a plain type, i32s widened with zeroes.
+func (l *layout) lowerPlain(cx *Call, v *Value) (uint64, error) {
 	x := v.Num
 	ok := true
 	switch l.kind {
+	case Own:
+		i, err := cx.lowerOwn(l.resource, v)
+		return uint64(i), err
+	case Borrow:
+		i, err := cx.lowerBorrow(l.resource, v)
+		return uint64(i), err
 	case U32:
 		ok = x == uint64(uint32(x))
 	case S64, U64:
@@ -135,14 +141,8 @@ func (l *layout) fitsCase(v *Value) (*layout, error) {
 	return c, nil
 }
 
-// lowerHandle puts what travels as a handle into the instance's table.
+// lowerHandle lowers a stream, a future or an error context.
 func (l *layout) lowerHandle(cx *Call, v *Value) (uint32, error) {
-	switch l.kind {
-	case Own:
-		return cx.lowerOwn(l.typ.Resource, v)
-	case Borrow:
-		return cx.lowerBorrow(l.typ.Resource, v)
-	}
 	if cx.Options.Handles == nil {
 		return 0, misfit("streams, futures and error contexts are not supported here")
 	}

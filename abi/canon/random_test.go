@@ -109,7 +109,7 @@ func (d *dice) value(t *Type) Value {
 	}
 	var v Value
 	l, _ := layOut(t, 0)
-	if l.liftScalar(d.word(), &v) != nil {
+	if l.liftPlain(nil, d.word(), &v) != nil {
 		v.Num = 'x' // not a char
 	}
 	return v

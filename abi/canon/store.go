@@ -6,8 +6,8 @@ import "encoding/binary"
 // (CanonicalABI.md, Storing). Storing a list or string runs the guest's realloc,
 // after which cx.mem is another view.
 func (l *layout) store(cx *Call, v *Value, p uint64) error {
-	if l.scalar {
-		x, err := l.lowerScalar(v)
+	if l.plain {
+		x, err := l.lowerPlain(cx, v)
 		if err == nil {
 			storeInt(cx.mem, p, l.size, x)
 		}

@@ -52,18 +52,27 @@ func (t *Table) Len() int { return t.live }
 
 // Add puts e in the table and returns its index. It traps when the table is full.
 func (t *Table) Add(e Entry) (uint32, error) {
+	i, p, err := t.place()
+	if err == nil {
+		*p = e
+	}
+	return i, err
+}
+
+// place makes room for an entry, which the caller is to fill: what it finds there
+// is arbitrary.
+func (t *Table) place() (uint32, *Entry, error) {
 	i := t.free
 	if i != 0 {
 		t.free = t.entries[i].Rep
-		t.entries[i] = e
 	} else {
 		if i = uint32(len(t.entries)); i > t.max {
-			return 0, trapf("handle table full: limit of %d handles", t.max)
+			return 0, nil, trapf("handle table full: limit of %d handles", t.max)
 		}
-		t.entries = append(t.entries, e)
+		t.entries = append(t.entries, Entry{})
 	}
 	t.live++
-	return i, nil
+	return i, &t.entries[i], nil
 }
 
 // Get returns the entry at i, valid until the table changes.
@@ -81,31 +90,48 @@ func (t *Table) Remove(i uint32) (Entry, error) {
 		return Entry{}, err
 	}
 	e := *p
-	*p = Entry{Rep: t.free}
-	t.free = i
-	t.live--
+	t.vacate(i, p)
 	return e, nil
 }
 
-// handle returns the entry at i if it is a handle to r.
+// vacate frees the entry p at i.
+func (t *Table) vacate(i uint32, p *Entry) {
+	*p = Entry{Rep: t.free}
+	t.free = i
+	t.live--
+}
+
+// handle returns the entry at i if it is a handle to r. Only handles to resources
+// have one.
 func (t *Table) handle(r *Resource, i uint32) (*Entry, error) {
+	if t != nil && i < uint32(len(t.entries)) {
+		if e := &t.entries[i]; e.Resource == r {
+			return e, nil
+		}
+	}
+	return nil, t.noHandle(r, i)
+}
+
+// noHandle says why there is no handle to r at i.
+func (t *Table) noHandle(r *Resource, i uint32) error {
 	e, err := t.Get(i)
-	if err != nil {
-		return nil, err
+	switch {
+	case err != nil:
+		return err
+	case e.Kind != ResourceEntry:
+		return trapf("handle index %d used with the wrong type, expected %s but found no resource", i, r.Name)
 	}
-	if e.Kind != ResourceEntry {
-		return nil, trapf("handle index %d used with the wrong type, expected %s but found no resource", i, r.Name)
-	}
-	if e.Resource != r {
-		return nil, trapf("handle index %d used with the wrong type, expected %s but found a different %s", i, r.Name, e.Resource.Name)
-	}
-	return e, nil
+	return trapf("handle index %d used with the wrong type, expected %s but found a different %s", i, r.Name, e.Resource.Name)
 }
 
 // New is canon resource.new: it adds an owning handle. Obj is nil for a resource
 // that a guest defines.
 func (t *Table) New(r *Resource, rep uint32, obj any) (uint32, error) {
-	return t.Add(Entry{Kind: ResourceEntry, Own: true, Rep: rep, Resource: r, Obj: obj})
+	i, e, err := t.place()
+	if err == nil {
+		*e = Entry{Kind: ResourceEntry, Own: true, Rep: rep, Resource: r, Obj: obj}
+	}
+	return i, err
 }
 
 // Rep is canon resource.rep: what the handle i to r stands for.
@@ -131,8 +157,8 @@ func (t *Table) Drop(r *Resource, i uint32) (own bool, rep uint32, obj any, err 
 	if !own {
 		e.scope.borrows--
 	}
-	_, err = t.Remove(i)
-	return own, rep, obj, err
+	t.vacate(i, e)
+	return own, rep, obj, nil
 }
 
 // Owned calls visit for each owning handle still in the table, so that whoever
@@ -154,7 +180,7 @@ func (t *Table) Reset() {
 	t.entries, t.free, t.live = t.entries[:1], 0, 0
 }
 
-// liftOwn is lift_own: the handle leaves the table.
+// liftOwn is lift_own: the handle leaves the table. v must be zero.
 func (cx *Call) liftOwn(r *Resource, i uint32, v *Value) error {
 	t := cx.Options.Table
 	e, err := t.handle(r, i)
@@ -167,12 +193,13 @@ func (cx *Call) liftOwn(r *Resource, i uint32, v *Value) error {
 	if !e.Own {
 		return trapf("cannot pass on ownership of a borrowed resource: handle index %d", i)
 	}
-	*v = Value{Num: uint64(e.Rep), Obj: e.Obj}
-	_, err = t.Remove(i)
-	return err
+	v.Num, v.Obj = uint64(e.Rep), e.Obj
+	t.vacate(i, e)
+	return nil
 }
 
 // liftBorrow is lift_borrow: the handle stays and is on loan until the call ends.
+// v must be zero.
 func (cx *Call) liftBorrow(r *Resource, i uint32, v *Value) error {
 	e, err := cx.Options.Table.handle(r, i)
 	if err != nil {
@@ -180,7 +207,7 @@ func (cx *Call) liftBorrow(r *Resource, i uint32, v *Value) error {
 	}
 	e.lends++
 	cx.lenders = append(cx.lenders, i)
-	*v = Value{Num: uint64(e.Rep), Obj: e.Obj}
+	v.Num, v.Obj = uint64(e.Rep), e.Obj
 	return nil
 }
 
