@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"strings"
 	"testing"
 
+	"github.com/extproc/extproc/internal/checkout"
 	"github.com/extproc/extproc/internal/extproctest"
 )
 
@@ -104,6 +106,40 @@ func TestChainFailStrategy(t *testing.T) {
 			}
 			if got, want := upload(t, c, stack.URL, 100, false), expected(t, 100, true); !same(got, want) {
 				t.Errorf("then: got %v, want %v", got, want)
+			}
+		})
+	}
+}
+
+// TestChainMixed: plugins of both kinds in one chain. Those in AssemblyScript look
+// at bodies too, so the proxy sends all of them; the one in C leaves them alone.
+func TestChainMixed(t *testing.T) {
+	for _, lang := range []string{"c", "assemblyscript"} {
+		t.Run(lang, func(t *testing.T) {
+			module, err := checkout.Path("envoy", "examples", "proxy-wasm-headers", lang, "plugin.wasm")
+			if err != nil {
+				t.Fatal(err)
+			}
+			legacy := link{module, fields{"rootID": "headers"}}
+			stack := startChain(t, legacy, link{example(t, "body-transform"), nil}, legacy,
+				link{example(t, "header-rules"), nil}, link{example(t, "immediate-response"), nil})
+			for version, c := range clients(t) {
+				t.Run(version, func(t *testing.T) {
+					for _, size := range []int64{0, 7, 2 << 20} {
+						want := expected(t, size, true)
+						if got := upload(t, c, stack.URL, size, true); !same(got, want) {
+							t.Errorf("upload of %d bytes: got %v, want %v", size, got, want)
+						}
+						if got := download(t, c, stack.URL, size, false); !same(got, want) {
+							t.Errorf("download of %d bytes: got %v, want %v", size, got, want)
+						}
+					}
+					a, err := ask(t, c, http.MethodPost, stack.URL+"/denied", "unread")
+					multi := strings.Join(a.header.Values("x-multi"), ",")
+					if err != nil || a.status != http.StatusForbidden || a.body != "DENIED BY PLUGIN\n" || a.header.Get("x-plugin") != "headers" || multi != "plugin,plugin,plugin" {
+						t.Errorf("got %+v, %v", a, err)
+					}
+				})
 			}
 		})
 	}
