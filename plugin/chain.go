@@ -46,7 +46,7 @@ type Observer interface {
 	Failed(i int, err error, then Remedy)
 }
 
-// ErrRefused: the exchange is to be refused, as a plugin has failed.
+// ErrRefused says that the exchange is to be refused, as a plugin has failed.
 var ErrRefused = errors.New("a plugin failed")
 
 // link is one plugin of a chain.
@@ -134,7 +134,7 @@ func (c *Chain) next() int {
 	return -1
 }
 
-// Wake, if not nil, becomes readable when a plugin wants a step although nothing
+// Wake is nil, or becomes readable when a plugin wants a step although nothing
 // has arrived.
 func (c *Chain) Wake() <-chan struct{} { return c.wakes.wake }
 

@@ -32,11 +32,10 @@ func (r *relay) run(to chan<- struct{}) {
 	}
 }
 
-// end waits for the relay to end, and says whether there was a wake.
-func (r *relay) end() bool {
+// end waits for the relay to end.
+func (r *relay) end() {
 	close(r.stop)
 	<-r.ended
-	return r.woken.Load()
 }
 
 // collect has those links stepped that may have been woken. It isn't known whether

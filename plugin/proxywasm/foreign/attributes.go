@@ -232,17 +232,17 @@ func appendPairs(b []byte, pairs [][2][]byte) ([]byte, error) {
 // maxNested is how deep the maps and lists of a value may be nested.
 const maxNested = 16
 
-// serialize appends a value as properties are written.
-func serialize(b []byte, value ref.Val, depth int) ([]byte, error) {
-	word := func(n uint64) ([]byte, error) { return binary.LittleEndian.AppendUint64(b, n), nil }
+// serialize writes a value as properties are written.
+func serialize(value ref.Val, depth int) ([]byte, error) {
+	word := func(n uint64) ([]byte, error) { return binary.LittleEndian.AppendUint64(nil, n), nil }
 	if depth > maxNested {
 		return nil, fmt.Errorf("%w: too deep", ErrSerialization)
 	}
 	switch v := value.(type) {
 	case types.String:
-		return append(b, v...), nil
+		return []byte(v), nil
 	case types.Bytes:
-		return append(b, v...), nil
+		return v, nil
 	case types.Int:
 		return word(uint64(v))
 	case types.Uint:
@@ -251,51 +251,51 @@ func serialize(b []byte, value ref.Val, depth int) ([]byte, error) {
 		return word(math.Float64bits(float64(v)))
 	case types.Bool:
 		if v {
-			return append(b, 1), nil
+			return []byte{1}, nil
 		}
-		return append(b, 0), nil
+		return []byte{0}, nil
 	case types.Duration:
 		return word(uint64(v.Nanoseconds()))
 	case types.Timestamp:
 		return word(uint64(v.UnixNano()))
 	case traits.Mapper:
-		return serializeMap(b, v, depth)
+		return serializeMap(v, depth)
 	case traits.Lister:
-		return serializeList(b, v, depth)
+		return serializeList(v, depth)
 	}
 	return nil, fmt.Errorf("%w: of %v", ErrSerialization, value.Type())
 }
 
-func serializeMap(b []byte, m traits.Mapper, depth int) ([]byte, error) {
+func serializeMap(m traits.Mapper, depth int) ([]byte, error) {
 	if o, ok := m.(attributesOf); ok {
 		m = o.all()
 	}
 	var pairs [][2][]byte
 	for it := m.Iterator(); it.HasNext() == types.True; {
 		key := it.Next()
-		name, err := serialize(nil, key, depth+1)
+		name, err := serialize(key, depth+1)
 		if err != nil {
 			return nil, err
 		}
-		entry, err := serialize(nil, m.Get(key), depth+1)
+		entry, err := serialize(m.Get(key), depth+1)
 		if err != nil {
 			return nil, err
 		}
 		pairs = append(pairs, [2][]byte{name, entry})
 	}
 	slices.SortFunc(pairs, func(a, b [2][]byte) int { return bytes.Compare(a[0], b[0]) })
-	return appendPairs(b, pairs)
+	return appendPairs(nil, pairs)
 }
 
 // serializeList writes the elements as the names of pairs without values.
-func serializeList(b []byte, l traits.Lister, depth int) ([]byte, error) {
+func serializeList(l traits.Lister, depth int) ([]byte, error) {
 	var pairs [][2][]byte
 	for it := l.Iterator(); it.HasNext() == types.True; {
-		element, err := serialize(nil, it.Next(), depth+1)
+		element, err := serialize(it.Next(), depth+1)
 		if err != nil {
 			return nil, err
 		}
 		pairs = append(pairs, [2][]byte{element})
 	}
-	return appendPairs(b, pairs)
+	return appendPairs(nil, pairs)
 }

@@ -56,15 +56,15 @@ func (x *Expressions) Create(args []byte) ([]byte, error) {
 func parse(source string) (cel.Program, error) {
 	env, err := environment()
 	if err != nil {
-		return nil, fmt.Errorf("%w: %v", ErrInternal, err)
+		return nil, fmt.Errorf("%w: %w", ErrInternal, err)
 	}
 	ast, issues := env.Parse(source)
 	if issues.Err() != nil {
-		return nil, fmt.Errorf("%w: %v", ErrArgument, issues.Err())
+		return nil, fmt.Errorf("%w: %w", ErrArgument, issues.Err())
 	}
 	program, err := env.Program(ast, cel.CostLimit(maxCost), cel.EvalOptions(cel.OptOptimize))
 	if err != nil {
-		return nil, fmt.Errorf("%w: %v", ErrArgument, err)
+		return nil, fmt.Errorf("%w: %w", ErrArgument, err)
 	}
 	return program, nil
 }
@@ -85,9 +85,9 @@ func (x *Expressions) Evaluate(args []byte, attributes Attributes) ([]byte, erro
 	}
 	value, _, err := program.Eval(activation{attributes})
 	if err != nil {
-		return nil, fmt.Errorf("%w: %v", ErrInternal, err)
+		return nil, fmt.Errorf("%w: %w", ErrInternal, err)
 	}
-	return serialize(nil, value, 0)
+	return serialize(value, 0)
 }
 
 // Delete takes a token. That there is no such expression is no error.

@@ -30,7 +30,7 @@ func decode(message []byte, to slots) error {
 	for len(message) > 0 {
 		number, kind, n := protowire.ConsumeTag(message)
 		if n < 0 {
-			return fmt.Errorf("%w: %v", ErrArgument, protowire.ParseError(n))
+			return fmt.Errorf("%w: %w", ErrArgument, protowire.ParseError(n))
 		}
 		message = message[n:]
 		n, err := set(to[number], number, kind, message)
@@ -46,7 +46,7 @@ func decode(message []byte, to slots) error {
 func set(slot any, number protowire.Number, kind protowire.Type, value []byte) (int, error) {
 	n := protowire.ConsumeFieldValue(number, kind, value)
 	if n < 0 {
-		return 0, fmt.Errorf("%w: field %d: %v", ErrArgument, number, protowire.ParseError(n))
+		return 0, fmt.Errorf("%w: field %d: %w", ErrArgument, number, protowire.ParseError(n))
 	}
 	switch kind {
 	case protowire.BytesType:
