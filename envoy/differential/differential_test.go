@@ -107,18 +107,24 @@ func (g group) run(t *testing.T) {
 
 // run sends every exchange through a side. wanted are lines to wait for, as far as they are of the log.
 func (s setup) run(t *testing.T, on side, u *upstream, wanted func(exchange) outcome, judge func(*testing.T, exchange, outcome)) {
-	client := &http.Client{
-		Transport:     &http.Transport{DisableCompression: true, DisableKeepAlives: true},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Timeout:       20 * time.Second,
-	}
 	for _, x := range s.exchanges {
 		t.Run(strings.ReplaceAll(x.name, " ", "-"), func(t *testing.T) {
 			mark := len(on.log())
 			u.expect(x.reply)
-			answer := x.send.do(t, client, on.url(s))
+			answer := x.send.do(t, client(x.http2), on.url(s))
 			judge(t, x, slices.Concat(u.seen(), answer, s.logged(on, mark, wanted(x))))
 		})
+	}
+}
+
+func client(http2 bool) *http.Client {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(!http2)
+	protocols.SetUnencryptedHTTP2(http2)
+	return &http.Client{
+		Transport:     &http.Transport{DisableCompression: true, DisableKeepAlives: true, Protocols: protocols},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Timeout:       20 * time.Second,
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 type message struct {
 	// line is method and target of a request: "GET /a?b=c"; "" is GET /.
 	line string
-	// status of a reply; 0 is 200.
+	// status of a reply; 0 is 200, broken no reply at all.
 	status int
 	// headers and trailers are "name: value".
 	headers, trailers []string
@@ -24,11 +24,14 @@ type message struct {
 	body []string
 }
 
+const broken = -1
+
 // exchange is a request, how the upstream would reply, and lines of what comes of it.
 type exchange struct {
 	name  string
 	send  message
 	reply message
+	http2 bool // of the client
 	// want are lines that the outcome has, absent beginnings that no line has.
 	want, absent []string
 }

@@ -40,6 +40,7 @@ func of(wasm string, setups []setup) []setup {
 var shared = []setup{
 	{name: "headers", plugins: []plugin{{root: "headers"}}, exchanges: headers},
 	{name: "body", plugins: []plugin{{root: "body"}}, exchanges: bodies},
+	{name: "body-too-large", plugins: []plugin{{name: "too-large", root: "body"}}, exchanges: tooLarge},
 	{name: "auth-callout", plugins: []plugin{{root: "auth-callout"}}, callouts: []string{"auth"}, exchanges: authCallout},
 	{name: "auth-gone", plugins: []plugin{{name: "auth-gone", root: "auth-callout", config: `{"cluster":"gone"}`}}, callouts: []string{"gone"}, exchanges: authGone},
 	{name: "auth-nowhere", plugins: []plugin{{name: "auth-nowhere", root: "auth-callout", config: `{"cluster":"nowhere"}`}}, callouts: []string{"auth"}, exchanges: authNowhere},

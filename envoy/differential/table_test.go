@@ -27,6 +27,9 @@ var headers = []exchange{
 			"response 200", `response body "cd"`, "response trailer x-sum: 2", "response header x-plugin: headers",
 		},
 	},
+	{name: "HTTP/2", http2: true, send: message{line: "POST /h2", body: []string{"a", "b"}, trailers: []string{"x-sum: 1"}}, reply: message{body: []string{"c", "d"}, trailers: []string{"x-sum: 2"}},
+		want: []string{"request header x-plugin: headers", `request body "ab"`, "request trailer x-sum: 1", `response body "cd"`, "response trailer x-sum: 2"}},
+	{name: "no upstream", send: message{line: "GET /gone"}, reply: message{status: broken}, want: []string{"response 503", "response header x-plugin: headers", "log info headers: 503"}},
 	{name: "HEAD", send: message{line: "HEAD /"}, want: []string{"request HEAD / HTTP/1.1", "response 200", "response header x-plugin: headers"}},
 	{name: "no content", send: message{line: "DELETE /x"}, reply: message{status: 204}, want: []string{"response 204", "response header x-plugin: headers", "log info headers: 204"}},
 }
@@ -53,7 +56,20 @@ var bodies = []exchange{
 	},
 }
 
+// Envoy buffers 1 MiB and no more.
+var tooLarge = []exchange{
+	{name: "request", send: message{line: "POST /", body: []string{repeated("x", 3<<20)}}, want: []string{"response 413"}, absent: []string{"request"}},
+	{name: "response", reply: message{body: []string{repeated("x", 3<<20)}}, want: []string{"response 200", "response cut"}},
+}
+
 var authCallout = []exchange{
+	{
+		name: "known with a large body in chunks",
+		send: message{line: "POST /", headers: []string{"authorization: Bearer good"}, body: []string{repeated("x", 60_000), repeated("y", 200_000), "z"}},
+		want: []string{"request header x-user: alice", "request body " + long(repeated("x", 60_000)+repeated("y", 200_000)+"z")},
+	},
+	{name: "known over HTTP/2", http2: true, send: message{line: "POST /", headers: []string{"authorization: Bearer good"}, body: []string{"a", "b"}, trailers: []string{"x-sum: 1"}},
+		want: []string{"request header x-user: alice", `request body "ab"`, "request trailer x-sum: 1"}},
 	{
 		name:  "known",
 		send:  message{line: "POST /", headers: []string{"authorization: Bearer good", "x-user: forged"}, body: []string{"a"}},
@@ -192,6 +208,11 @@ var chain = []exchange{
 var calls = []exchange{
 	{name: "GET", want: []string{
 		"log info calls: created", "log info calls: request headers, end true", "log info calls: response headers, end true", "log info calls: done", "log info calls: log"}},
+	{name: "no upstream", send: message{line: "GET /gone"}, reply: message{status: broken}, want: []string{"log info calls: response headers, end false"}},
+	{name: "GET over HTTP/2", http2: true, want: []string{"log info calls: request headers, end true"}},
+	{name: "an empty body over HTTP/2", http2: true, send: message{line: "POST /", body: []string{""}}, want: []string{"log info calls: request headers, end false"}},
+	{name: "large bodies", send: message{line: "POST /", body: []string{repeated("abcd", 1<<20), repeated("ef", 1<<20)}}, reply: message{body: []string{repeated("gh", 2<<20)}},
+		want: []string{"request body " + long(repeated("abcd", 1<<20)+repeated("ef", 1<<20)), "log info calls: request body of 6291456, end", "log info calls: response body of 4194304, end"}},
 	{name: "bodies", send: message{line: "POST /", body: []string{"abc"}}, reply: message{body: []string{"defg"}}, want: []string{
 		"log info calls: request headers, end false", "log info calls: request body of 3, end", "log info calls: response headers, end false", "log info calls: response body of 4, end"}},
 	{name: "trailers", send: message{line: "POST /", headers: []string{"te: trailers"}, body: []string{"abc"}, trailers: []string{"x-a: 1"}},

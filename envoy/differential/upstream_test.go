@@ -61,6 +61,9 @@ func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (m message) write(w http.ResponseWriter) {
+	if m.status == broken {
+		panic(http.ErrAbortHandler)
+	}
 	for _, field := range m.headers {
 		name, value, _ := strings.Cut(field, ": ")
 		w.Header().Add(name, value)
