@@ -40,6 +40,8 @@ type half struct {
 	// unseen is set when the guest took its body to be whole before the trailers
 	// were known: they pass.
 	unseen bool
+	// begun is set when a part of the body, or its end, has come.
+	begun bool
 	// whole gathers a body that must be sent in one answer.
 	whole []byte
 }
@@ -70,7 +72,7 @@ func (h *half) take(c content, mode bodyMode) error {
 		if h.trailers != nothing || h.msg.NoBody {
 			return fmt.Errorf("%v: %w", c.Phase, errOrder)
 		}
-		h.trailers = owed
+		h.trailers, h.begun = owed, true
 		h.unseen = h.msg.In.Ended
 		h.msg.In.Trailers = fieldsOf(c.trailers.GetTrailers())
 		h.msg.In.Ended, h.over = true, true
@@ -80,6 +82,7 @@ func (h *half) take(c content, mode bodyMode) error {
 
 func (h *half) takeBody(c content, mode bodyMode) error {
 	last := c.body.GetEndOfStream()
+	h.begun = true
 	if mode != duplex {
 		if h.msg.NoBody || h.trailers != nothing {
 			return fmt.Errorf("%v: %w", c.Phase, errOrder)

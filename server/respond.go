@@ -250,7 +250,12 @@ func wholeBody(b []byte) *extprocv3.BodyMutation {
 
 // stream sends a full-duplex body on, the guest's or the one that came. It has
 // one end: a piece that says so, or the answer to the trailers.
+//
+// Envoy takes no piece before it has sent one itself: it fails the exchange.
 func (p *process) stream(h *half) (moved bool, err error) {
+	if !h.begun {
+		return false, nil
+	}
 	src := &h.msg.In
 	if h.replaced() {
 		src = &h.msg.Out
