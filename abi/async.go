@@ -1,7 +1,10 @@
 package abi
 
 import (
+	"context"
 	"fmt"
+
+	"github.com/tetratelabs/wazero/api"
 
 	"github.com/extproc/extproc/abi/binary"
 	"github.com/extproc/extproc/abi/canon"
@@ -90,7 +93,8 @@ func (f *flattener) taskReturn(s *scope, d binary.Canon) error {
 
 func (b *taskReturn) coreType() core.FuncType { return b.typ }
 
-func (b *taskReturn) call(in *Instance, stack []uint64) {
+func (b *taskReturn) Call(ctx context.Context, _ api.Module, stack []uint64) {
+	in := caller(ctx)
 	in.leave(b.comp)
 	t := in.task
 	switch {
@@ -128,8 +132,8 @@ func newAsyncLower(l *guestLower) (*asyncLower, error) {
 	return &asyncLower{*l}, nil
 }
 
-func (l *asyncLower) call(in *Instance, stack []uint64) {
-	l.guestLower.call(in, stack)
+func (l *asyncLower) Call(ctx context.Context, _ api.Module, stack []uint64) {
+	l.guestLower.Call(ctx, nil, stack)
 	stack[0] = stateReturned
 }
 
@@ -143,7 +147,8 @@ type asyncBuiltin struct {
 
 func (b *asyncBuiltin) coreType() core.FuncType { return b.typ }
 
-func (b *asyncBuiltin) call(in *Instance, _ []uint64) {
+func (b *asyncBuiltin) Call(ctx context.Context, _ api.Module, _ []uint64) {
+	in := caller(ctx)
 	in.leave(b.comp)
 	in.trap(trapf("%s: asynchronous built-ins (WASI 0.3) are not supported yet", b.name))
 }

@@ -1,7 +1,10 @@
 package abi
 
 import (
+	"context"
 	"fmt"
+
+	"github.com/tetratelabs/wazero/api"
 
 	"github.com/extproc/extproc/abi/binary"
 	"github.com/extproc/extproc/abi/canon"
@@ -35,7 +38,10 @@ func (b *contextGet) coreType() core.FuncType {
 	return core.FuncType{Results: []core.ValType{b.typ}}
 }
 
-func (b *contextGet) call(in *Instance, stack []uint64) { stack[0] = in.storage[b.slot] }
+func (b *contextGet) Call(ctx context.Context, _ api.Module, stack []uint64) {
+	in := caller(ctx)
+	stack[0] = in.storage[b.slot]
+}
 
 // contextSet is canon context.set.
 type contextSet struct {
@@ -47,7 +53,10 @@ func (b *contextSet) coreType() core.FuncType {
 	return core.FuncType{Params: []core.ValType{b.typ}}
 }
 
-func (b *contextSet) call(in *Instance, stack []uint64) { in.storage[b.slot] = stack[0] }
+func (b *contextSet) Call(ctx context.Context, _ api.Module, stack []uint64) {
+	in := caller(ctx)
+	in.storage[b.slot] = stack[0]
+}
 
 // backpressure is canon backpressure.inc and dec. Synchronous calls don't look
 // at the counter; its bounds are checked all the same. Like resource.rep and
@@ -59,7 +68,8 @@ type backpressure struct {
 
 func (b *backpressure) coreType() core.FuncType { return core.FuncType{} }
 
-func (b *backpressure) call(in *Instance, _ []uint64) {
+func (b *backpressure) Call(ctx context.Context, _ api.Module, _ []uint64) {
+	in := caller(ctx)
 	c := &in.comps[b.comp.id]
 	c.backpressure += b.delta
 	if c.backpressure < 0 || c.backpressure >= 1<<16 {

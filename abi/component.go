@@ -202,7 +202,7 @@ func (c *Component) compileHost(ctx context.Context) error {
 	b := c.engine.runtime.NewHostModuleBuilder("host")
 	for i, s := range c.plan.slots {
 		t := s.coreType()
-		b.NewFunctionBuilder().WithGoModuleFunction(hostCall{s}, apiTypes(t.Params), apiTypes(t.Results)).Export(strconv.Itoa(i))
+		b.NewFunctionBuilder().WithGoModuleFunction(s, apiTypes(t.Params), apiTypes(t.Results)).Export(strconv.Itoa(i))
 	}
 	var err error
 	if c.hostCode, err = b.Compile(ctx); err != nil {

@@ -69,12 +69,8 @@ func (c *callContext) Value(key any) any {
 	return c.values.Value(key)
 }
 
-// hostCall is a function of the host module, as wazero calls it.
-type hostCall struct{ slot }
-
-func (h hostCall) Call(ctx context.Context, _ api.Module, stack []uint64) {
-	h.call(ctx.(*callContext).in, stack)
-}
+// caller is the instance that calls a function of the host module.
+func caller(ctx context.Context) *Instance { return ctx.(*callContext).in }
 
 // Instantiate makes an instance. data is what Call.Data returns in it. When ctx
 // ends, guest code that runs meanwhile is stopped.

@@ -1,6 +1,10 @@
 package abi
 
 import (
+	"context"
+
+	"github.com/tetratelabs/wazero/api"
+
 	"github.com/extproc/extproc/abi/canon"
 	"github.com/extproc/extproc/abi/core"
 )
@@ -28,7 +32,8 @@ func (f *flattener) hostLower(fn *hostFunc, opts *options, sig *canon.Signature)
 
 func (l *hostLower) coreType() core.FuncType { return l.typ }
 
-func (l *hostLower) call(in *Instance, stack []uint64) {
+func (l *hostLower) Call(ctx context.Context, _ api.Module, stack []uint64) {
+	in := caller(ctx)
 	if c := &in.comps[l.opts.comp.id]; !c.mayLeave && !(c.reallocating && l.lenient && !in.linked.strict) {
 		in.trap(errLeave)
 	}
@@ -74,7 +79,8 @@ func newGuestLower(fn *lift, opts *options, sig *canon.Signature) *guestLower {
 
 func (l *guestLower) coreType() core.FuncType { return l.typ }
 
-func (l *guestLower) call(in *Instance, stack []uint64) {
+func (l *guestLower) Call(ctx context.Context, _ api.Module, stack []uint64) {
+	in := caller(ctx)
 	in.leave(l.opts.comp)
 	if !in.enter(l.enter) {
 		in.trap(errEnter)

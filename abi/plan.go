@@ -1,6 +1,8 @@
 package abi
 
 import (
+	"github.com/tetratelabs/wazero/api"
+
 	"github.com/extproc/extproc/abi/canon"
 	"github.com/extproc/extproc/abi/core"
 )
@@ -115,8 +117,8 @@ type hostType struct {
 }
 
 // slot is a core function the host module offers: a lowered function or a
-// built-in. call ends the guest by panicking with a *Trap (Instance.trap).
+// built-in. Call ends the guest by panicking with a *Trap (Instance.trap).
 type slot interface {
 	coreType() core.FuncType
-	call(in *Instance, stack []uint64)
+	api.GoModuleFunction
 }
