@@ -203,8 +203,12 @@ func (f *fields) append(g *guest, name, value string) error {
 // set puts the values where the first of that name was, or at the end.
 func (f *fields) set(g *guest, name string, values []abi.Value) error {
 	f.change(g)
-	kept, grown := f.list[:0], 0
-	for _, field := range f.list {
+	first := 0
+	for first < len(f.list) && !equalFold(f.list[first].Name, name) {
+		first++
+	}
+	kept, grown := f.list[:first], 0
+	for _, field := range f.list[first:] {
 		if !equalFold(field.Name, name) {
 			kept = append(kept, field)
 			continue

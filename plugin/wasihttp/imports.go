@@ -221,7 +221,7 @@ func define(linker *abi.Linker) error {
 	for _, i := range imports {
 		funcs := make([]abi.HostFunc, len(i.rows))
 		for n, r := range i.rows {
-			funcs[n] = abi.HostFunc{Name: r.name, Sig: r.sig, Call: r.serve}
+			funcs[n] = abi.HostFunc{Name: r.name, Sig: r.sig, Call: serving(r.call)}
 		}
 		if err := linker.Define(abi.Interface{Name: i.name, Resources: i.resources, Funcs: funcs}); err != nil {
 			return err
@@ -230,14 +230,16 @@ func define(linker *abi.Linker) error {
 	return nil
 }
 
-// serve calls a row for the guest that calls it, unless the guest has broken a
+// serving calls a row for the guest that calls it, unless the guest has broken a
 // rule meanwhile that a dropped handle could not be refused for.
-func (r row) serve(c *abi.Call) error {
-	g := c.Data().(*guest)
-	if g.fault != nil {
-		return g.fault
+func serving(call func(*guest, *abi.Call) error) func(*abi.Call) error {
+	return func(c *abi.Call) error {
+		g := c.Data().(*guest)
+		if g.fault != nil {
+			return g.fault
+		}
+		return call(g, c)
 	}
-	return r.call(g, c)
 }
 
 // dropping types the drop of a resource. What is left when the guest has ended

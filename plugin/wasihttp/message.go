@@ -88,23 +88,43 @@ func (o *outgoing) compose(g *guest, original plugin.Headers) plugin.Headers {
 	if o.fields.shows(original) && o.keeps(original, pseudo) {
 		return original
 	}
-	list := make(plugin.Headers, 0, len(pseudo)+len(o.fields.list)+4)
-	for _, f := range original {
-		if isPseudo(f.Name) {
-			list = append(list, override(f, pseudo))
+	size := len(o.fields.list)
+	for i := range original {
+		if name := original[i].Name; isPseudo(name) || isForbidden(name) {
+			size++
 		}
 	}
-	for _, p := range pseudo {
-		if _, had := original.Get(p.Name); !had && p.Value != nil {
-			list = append(list, p)
+	for i := range pseudo {
+		if adds(original, &pseudo[i]) {
+			size++
 		}
 	}
-	for _, f := range original {
-		if isForbidden(f.Name) {
-			list = append(list, f)
+	list := make(plugin.Headers, 0, size)
+	for i := range original {
+		if isPseudo(original[i].Name) {
+			list = append(list, override(original[i], pseudo))
+		}
+	}
+	for i := range pseudo {
+		if adds(original, &pseudo[i]) {
+			list = append(list, pseudo[i])
+		}
+	}
+	for i := range original {
+		if isForbidden(original[i].Name) {
+			list = append(list, original[i])
 		}
 	}
 	return append(list, o.fields.list...)
+}
+
+// adds reports whether a pseudo header is one that original lacks.
+func adds(original plugin.Headers, p *plugin.Field) bool {
+	if p.Value == nil {
+		return false
+	}
+	_, had := original.Get(p.Name)
+	return !had
 }
 
 // override is a pseudo header with the guest's value, if it has one of its own.
