@@ -7,7 +7,7 @@ TESTFLAGS ?=
 GOLANGCI_VERSION := v2.15.0
 GOLANGCI := .tools/bin/golangci-lint-$(GOLANGCI_VERSION)
 
-.PHONY: help build tools demo test check fmt lint generated bench fuzz plugins clean
+.PHONY: help build tools demo test race check fmt lint generated bench fuzz plugins clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ demo: build ## run upstream, Envoy and extproc with a plugin; ONCE=1 ends after 
 test: tools ## run all tests
 	go test $(TESTFLAGS) ./...
 	cd envoy/compose && go test $(TESTFLAGS) ./...
+
+race: ## the tests of what runs concurrently, under the race detector (needs a C compiler)
+	go test -race $(TESTFLAGS) ./abi/... ./plugin/... ./server/...
 
 check: ## formatting, lint, go.mod and generated files; fails if a tracked file changes
 	@$(MAKE) --no-print-directory lint generated
