@@ -1,6 +1,9 @@
 package differential_test
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // The exchanges of each plugin. `want` is what Envoy's filter showed, line by line where it matters; extproc has to come to the whole outcome.
 
@@ -59,7 +62,7 @@ var bodies = []exchange{
 // Envoy buffers 1 MiB and no more.
 var tooLarge = []exchange{
 	{name: "request", send: message{line: "POST /", body: []string{repeated("x", 3<<20)}}, want: []string{"response 413"}, absent: []string{"request"}},
-	{name: "response", reply: message{body: []string{repeated("x", 3<<20)}}, want: []string{"response 200", "response cut"}},
+	{name: "response", cut: true, reply: message{body: []string{repeated("x", 3<<20)}}, want: []string{"response 200", "response cut"}},
 }
 
 var authCallout = []exchange{
@@ -134,7 +137,14 @@ var localResponse = []exchange{
 
 func answeredIn(phase string, send, reply message) exchange {
 	send.headers = append(send.headers, "x-respond: "+phase)
-	return exchange{name: phase, send: send, reply: reply, want: []string{"log info local-response: " + phase}}
+	x := exchange{name: phase, send: send, reply: reply, want: []string{"log info local-response: " + phase}}
+	if phase == "response-body" || phase == "response-trailers" {
+		x.cut, x.want = true, append(x.want, "response 201", "response cut")
+	} else {
+		x.want = append(x.want, "response 418", "response header x-from: "+phase, "response header set-cookie: a=b", "response header set-cookie: c=d",
+			fmt.Sprintf("response body %q", "answered in "+phase+"\n"))
+	}
+	return x
 }
 
 var trailers = []exchange{
