@@ -211,6 +211,13 @@ func (p *Pool[T]) Live() int {
 	return p.live
 }
 
+// Count is how many are leased or being made, and how many are not.
+func (p *Pool[T]) Count() (busy, idle int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.live - len(p.idle), len(p.idle)
+}
+
 // Close ends the pool: what is idle is closed now, what is leased when it is
 // given back. It waits for that until ctx is done.
 func (p *Pool[T]) Close(ctx context.Context) error {
