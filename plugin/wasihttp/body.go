@@ -2,7 +2,6 @@ package wasihttp
 
 import (
 	"errors"
-	"slices"
 
 	"github.com/extproc/extproc/abi"
 	"github.com/extproc/extproc/plugin"
@@ -13,6 +12,8 @@ var (
 	errChildren      = errors.New("a resource was dropped or handed over before its child resources were")
 	errNobodySends   = errors.New("a write to a body that is not being sent would wait forever: call outgoing-handler.handle or response-outparam.set first")
 	errLocalTooLarge = errors.New("a local response of more than 64 MiB")
+	errGone          = errors.New("a message that came without a body went on without a body when something was waited for: write to its body before, and finish it")
+	errAskedFirst    = errors.New("a request that came without a body can't be sent before its body is finished, and its response was waited for: finish it first")
 )
 
 const (
@@ -58,6 +59,7 @@ type outgoingBody struct {
 	trailers *fields // handed to finish, or nil
 	aborted  bool
 	released bool
+	gone     bool // released without a body before it was finished
 }
 
 // moveTo changes the queue.
@@ -73,7 +75,7 @@ func (b *outgoingBody) moveTo(q *plugin.Body) {
 // message's own, joined as a whole, with the trailers that came or none known
 // to come.
 func (b *outgoingBody) passes() bool {
-	if b.state != joined || b.msg == nil || b.source.msg != b.msg {
+	if b.state != joined || b.released || b.msg == nil || b.source.msg != b.msg {
 		return false
 	}
 	t := b.trailers
@@ -97,7 +99,7 @@ func (b *outgoingBody) decide(g *guest) {
 	switch {
 	case b.state == joined && b.finished && b.passes():
 		b.release(g, plugin.Untouched)
-	case b.state == joined && (b.finished || b.call != nil):
+	case b.state == joined && (b.finished || b.released || b.call != nil):
 		b.pump(g)
 	case b.state == fresh && b.finished:
 		b.end(g)
@@ -118,14 +120,18 @@ func (b *outgoingBody) mustDecide(g *guest) {
 	b.release(g, plugin.Replaced)
 }
 
-// release lets the headers go on.
+// release lets the headers go on. With a new body they couldn't before the last
+// byte of it is there, if none came: they go on without when none was begun.
 func (b *outgoingBody) release(g *guest, plan plugin.BodyPlan) {
 	if b.msg == nil || b.released {
 		return
 	}
 	b.released = true
-	if plan == plugin.Replaced && b.msg.NoBody && b.finished && b.written == 0 && len(b.queue.Trailers) == 0 {
-		plan = plugin.Untouched
+	if plan == plugin.Replaced && b.msg.NoBody && (b.finished || b.state == fresh) && b.written == 0 && len(b.queue.Trailers) == 0 {
+		plan, b.gone = plugin.Untouched, !b.finished
+	}
+	if b.of.direction == plugin.Request {
+		g.chain.begin()
 	}
 	b.msg.Headers, b.msg.Plan, b.msg.Released = b.of.compose(g, b.msg.Original), plan, true
 }
@@ -189,7 +195,7 @@ func (b *outgoingBody) budget() (int, error) {
 // nothing else.
 func (b *outgoingBody) canJoin(src *incomingBody, n uint64) bool {
 	whole := n == 1<<64-1 || src.length != unknownLength && n >= uint64(src.length)
-	return whole && b.state == fresh && !b.finished && !b.aborted &&
+	return whole && b.state == fresh && !b.finished && !b.aborted && !b.gone &&
 		!src.touched && src.joined == nil && src.err == nil &&
 		(src.src.Len() > 0 || !src.ended()) &&
 		(b.expected == unknownLength || b.expected == src.length)
@@ -271,7 +277,7 @@ func trailers(original plugin.Headers, t *fields) plugin.Headers {
 	case t.shows(original):
 		return original
 	}
-	list := slices.Clone(t.list)
+	list := permitted(nil, t.list)
 	for _, f := range original {
 		if isForbidden(f.Name) {
 			list = append(list, f)
@@ -349,6 +355,9 @@ func outgoingBodyFinish(g *guest, c *abi.Call) error {
 		if err := t.known(g); err != nil {
 			return err
 		}
+	}
+	if b.gone && t != nil && len(t.list) > 0 {
+		return errGone
 	}
 	if !b.finish(g, t) {
 		c.Result = c.Err(b.sizeError().value(c, c.ResultType().Cases[1].Type))

@@ -63,8 +63,8 @@ func outgoingHandle(g *guest, c *abi.Call) error {
 	if c.Args[1].Num == 1 {
 		opts = c.Args[1].Payload().Obj.(*options)
 	}
-	if !o.path.ok && o.method != "CONNECT" {
-		o.path = option{"/", true}
+	if o.path.string == "" {
+		o.path = option{"/", o.method != "CONNECT"}
 	}
 	if cluster := g.mod.spec.Callouts[o.authority.string]; o.authority.ok && cluster != nil {
 		call := g.mod.services.Start(g.lifetime(), &host.Request{
@@ -86,6 +86,7 @@ func outgoingHandle(g *guest, c *abi.Call) error {
 		c.Result = c.Err(code.value(c, c.ResultType().Cases[1].Type))
 		return nil
 	}
+	g.chain.limit = opts.duration(firstByteTimeout)
 	o.send(g, &g.ex.Request)
 	c.Result = c.Ok(c.Own(&g.chain))
 	return nil

@@ -184,8 +184,15 @@ func TestInstancesAreLimited(t *testing.T) {
 	first := newProxy(t, m, postRequest(), okResponse)
 	first.closeAfter = 1
 	first.arrive(plugin.Request)
+	counted := m.Module.(plugin.Counted)
+	if busy, idle := counted.Instances(); busy != 0 || idle != 1 {
+		t.Errorf("%d busy, %d idle before", busy, idle)
+	}
 	if _, err := first.guest.Step(t.Context()); err != nil {
 		t.Fatal(err)
+	}
+	if busy, idle := counted.Instances(); busy != 1 || idle != 0 {
+		t.Errorf("%d busy, %d idle", busy, idle)
 	}
 	second := make(chan outcome)
 	p := newProxy(t, m, postRequest(), okResponse)

@@ -87,6 +87,16 @@ func isForbidden(name string) bool {
 	return false
 }
 
+// permitted appends what guests may say of a message to list.
+func permitted(list, said plugin.Headers) plugin.Headers {
+	for _, f := range said {
+		if !isForbidden(f.Name) {
+			list = append(list, f)
+		}
+	}
+	return list
+}
+
 // sameList reports whether two lists are one and the same.
 func sameList(a, b plugin.Headers) bool {
 	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
@@ -180,7 +190,7 @@ func (f *fields) headerError(name string, values ...abi.Value) string {
 	if !validName(name) {
 		return "invalid-syntax"
 	}
-	if isForbidden(lower(name)) {
+	if key := lower(name); isForbidden(key) && key != "te" { // which goes no further, see permitted
 		return "forbidden"
 	}
 	for _, v := range values {

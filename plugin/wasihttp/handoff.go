@@ -133,11 +133,24 @@ func (g *guest) swap() error {
 // await waits for something.
 func (g *guest) await(w waitable) error {
 	for !w.ready(g) {
+		if g.vain(w) {
+			return errAskedFirst
+		}
 		if err := g.swap(); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// vain reports a wait for the response to a request that will not be sent: the
+// body that is made for one that came without goes with its headers.
+func (g *guest) vain(w waitable) bool {
+	if p, ok := w.(*pollable); ok {
+		w = p.on
+	}
+	b := g.bound[plugin.Request]
+	return w == waitable(&g.chain) && b != nil && b.msg.NoBody && b.state != fresh && !b.finished && !b.aborted
 }
 
 const (
@@ -245,7 +258,7 @@ func (g *guest) conclude(ctx context.Context) error {
 			continue
 		}
 		if g.result == nil && !b.finished {
-			b.abort() // its handle was left behind
+			b.finish(g, nil) // its handle was left behind
 		}
 		b.unstage()
 	}
@@ -265,11 +278,14 @@ func (g *guest) conclude(ctx context.Context) error {
 func (g *guest) failure(err error, overran bool) error {
 	response := g.bound[plugin.Response]
 	whole := response != nil && response.released && response.finished
-	if err == nil && whole {
+	var exit *exitError
+	if whole {
+		if err != nil && !errors.As(err, &exit) {
+			g.mod.logWarn("the plugin failed after it had answered", "exchange", g.ex.ID, "error", err)
+		}
 		return nil
 	}
 	f := &plugin.Failure{Plugin: g.mod.spec.Name, Err: err}
-	var exit *exitError
 	var trap *abi.Trap
 	switch {
 	case err == nil && !g.answered:
@@ -277,9 +293,6 @@ func (g *guest) failure(err error, overran bool) error {
 	case err == nil:
 		f.Kind, f.Message = plugin.Unanswered, "dropped the body of its response before it was finished"
 	case errors.As(err, &exit):
-		if whole {
-			return nil
-		}
 		f.Kind, f.Message = plugin.Exited, fmt.Sprintf("ended itself with exit code %d before it had answered", exit.code)
 	case overran:
 		f.Kind, f.Message = plugin.TimedOut, fmt.Sprintf("ran for longer than %v", g.mod.spec.Limits.Timeout)

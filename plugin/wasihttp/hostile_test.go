@@ -47,6 +47,7 @@ func TestBrokenRules(t *testing.T) {
 		{"/short", plugin.Unanswered, "before it was finished"},
 		{"/long", plugin.Unanswered, "before it was finished"},
 		{"/unfinished", plugin.Unanswered, "before it was finished"},
+		{"/left-short", plugin.Unanswered, "before it was finished"},
 		{"/silent", plugin.Unanswered, "without setting response-outparam"},
 	} {
 		t.Run(c.path, func(t *testing.T) {
@@ -88,6 +89,20 @@ func TestOddities(t *testing.T) {
 		{"/spin", postRequest(), local("13")},
 		{"/exact", getRequest, local("hello")},
 		{"/exit-after", getRequest, local("complete")},
+		{"/trap-after", getRequest, local("complete")},
+		{"/left-behind", getRequest, local("left")},
+		{"/te", getRequest, func(t *testing.T, got outcome) {
+			got.request.has(t, "te: trailers", ":path: /")
+			if n := strings.Count(strings.Join(got.request.headers, "\n"), "te: "); n != 1 {
+				t.Errorf("te stands there %d times", n)
+			}
+		}},
+		{"/te", get("/te"), func(t *testing.T, got outcome) { got.request.has(t, "!te: trailers", ":path: /") }},
+		{"/read-nothing", postRequest(), local("Ok([]) Err(StreamError::Closed) Err(StreamError::Closed)")},
+		{"/ask-first", get("/ask-first"), func(t *testing.T, got outcome) {
+			got.request.is(t, true, "")
+			local("200 Ok(())")(t, got)
+		}},
 		{"/echo", postRequest("x-t: 1"), func(t *testing.T, got outcome) { got.response.is(t, false, "one two three", "x-t: 1") }},
 		{"/echo", bigMessage(postRequest(), 100_000, 12), func(t *testing.T, got outcome) { got.response.is(t, false, upper) }},
 		{"/echo", getRequest, local("")},
@@ -121,6 +136,11 @@ func TestOddities(t *testing.T) {
 			}
 			c.check(t, got)
 		})
+	}
+	if !slices.ContainsFunc(m.logs.all(), func(s string) bool {
+		return strings.HasPrefix(s, "WARN the plugin failed after it had answered") && strings.Contains(s, "unreachable")
+	}) {
+		t.Errorf("no log of the trap after the answer in %q", m.logs.all())
 	}
 	want := []string{
 		"wrote 3, may write more: Ok(true)", "Some(ErrorCode::HttpResponseBodySize(Some(5)))",
@@ -164,19 +184,19 @@ func TestSyntax(t *testing.T) {
 "connection" "close": Err(HeaderError::Forbidden)
 "Host" "x": Err(HeaderError::Forbidden)
 "transfer-encoding" "chunked": Err(HeaderError::Forbidden)
-"te" "trailers": Err(HeaderError::Forbidden)
+"te" "trailers": Ok(())
 "upgrade" "h2c": Err(HeaderError::Forbidden)
 "a" "": Ok(())
 "A" " \t��": Ok(())
 "content-length" "5": Ok(())
-[("a", []), ("a", [32, 9, 128, 255]), ("content-length", [53])]
+[("te", [116, 114, 97, 105, 108, 101, 114, 115]), ("a", []), ("a", [32, 9, 128, 255]), ("content-length", [53])]
 2 false
 Some(HeaderError::Forbidden)
 Err(HeaderError::Immutable) Err(HeaderError::Immutable)
 Err(HeaderError::Immutable)
 path "/a?b": Ok(())
 path "*": Ok(())
-path "": Err(())
+path "": Ok(())
 path "a": Err(())
 path "/a b": Err(())
 path "/a#b": Err(())
@@ -192,6 +212,64 @@ authority "": Err(())
 `
 	if got.response.body != want {
 		t.Errorf("found\n%s", got.response.body)
+	}
+}
+
+// A body whose first byte was waited for can't be left to the proxy any more,
+// though it is handed on as it is.
+func TestHandedOnAfterWait(t *testing.T) {
+	m := load(t, guestFile("hostile"))
+	sized := func(m message, length string) message {
+		m.headers = append(slices.Clone(m.headers), "content-length: "+length)
+		return m
+	}
+	for _, request := range []message{postRequest(), sized(postRequest(), "13"), get("/")} {
+		for _, response := range []message{okResponse, sized(okResponse, "12")} {
+			got := newProxy(t, m, post("/wait-first", request), response).run()
+			if got.err != nil {
+				t.Fatalf("%q, %q: %v", request.headers, response.headers, got.err)
+			}
+			got.request.is(t, request.noBody, strings.Join(request.body, ""))
+			got.response.is(t, false, "hello, world")
+		}
+	}
+}
+
+// Headers that came without a body have gone on when their response is waited
+// for: it is too late for a body then.
+func TestBodyTooLate(t *testing.T) {
+	m := load(t, guestFile("hostile"))
+	for path, message := range map[string]string{
+		"/ask-first?late":  "went on without a body",
+		"/ask-first-trail": "went on without a body",
+		"/ask-between":     "before its body is finished",
+	} {
+		p := newProxy(t, m, get(path), okResponse)
+		got := p.run()
+		var failure *plugin.Failure
+		if !errors.As(got.err, &failure) || failure.Kind != plugin.Trapped || !strings.Contains(failure.Message, message) {
+			t.Errorf("%s: %v", path, got.err)
+		}
+	}
+}
+
+// A guest that waits no longer for the chain's response answers by itself.
+func TestFirstByteTimeout(t *testing.T) {
+	m := load(t, guestFile("hostile"))
+	p := newProxy(t, m, get("/first-byte"), okResponse)
+	p.noResponse = true
+	begin := time.Now()
+	got := p.run()
+	if got.err != nil {
+		t.Fatal(got.err)
+	}
+	local("Err(ErrorCode::ConnectionReadTimeout)")(t, got)
+	if d := time.Since(begin); d < 20*time.Millisecond || !got.local || !got.request.untouched {
+		t.Errorf("after %v: %+v", d, got)
+	}
+	got = newProxy(t, m, get("/first-byte"), okResponse).run()
+	if local("Ok(200)")(t, got); got.err != nil {
+		t.Error(got.err)
 	}
 }
 

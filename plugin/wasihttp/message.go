@@ -115,7 +115,7 @@ func (o *outgoing) compose(g *guest, original plugin.Headers) plugin.Headers {
 			list = append(list, original[i])
 		}
 	}
-	return append(list, o.fields.list...)
+	return permitted(list, o.fields.list)
 }
 
 // adds reports whether a pseudo header is one that original lacks.

@@ -23,7 +23,10 @@ type Module struct {
 	guests    sync.Pool
 }
 
-var _ plugin.Module = (*Module)(nil)
+var (
+	_ plugin.Module  = (*Module)(nil)
+	_ plugin.Counted = (*Module)(nil)
+)
 
 // startLimit is how long an instance may take to start.
 const startLimit = 10 * time.Second
@@ -114,6 +117,9 @@ func (m *Module) Needs() plugin.Needs {
 	return n
 }
 
+// Instances implements plugin.Counted.
+func (m *Module) Instances() (busy, idle int) { return m.pool.Count() }
+
 // Close implements plugin.Module. It waits for exchanges under way.
 func (m *Module) Close(ctx context.Context) error {
 	var errs []error
@@ -125,6 +131,12 @@ func (m *Module) Close(ctx context.Context) error {
 	}
 	m.services.Close()
 	return errors.Join(append(errs, m.component.Close(ctx))...)
+}
+
+func (m *Module) logWarn(message string, args ...any) {
+	if m.spec.Log != nil {
+		m.spec.Log.Warn(message, args...)
+	}
 }
 
 func (m *Module) logDebug(message string, args ...any) {

@@ -99,14 +99,20 @@ func poll(g *guest, c *abi.Call) error {
 	}
 	ready := c.List(len(list))[:0]
 	for {
+		vain := true
 		for i := range list {
-			if list[i].Obj.(*pollable).ready(g) {
+			p := list[i].Obj.(*pollable)
+			if p.ready(g) {
 				ready = append(ready, abi.U32(uint32(i)))
 			}
+			vain = vain && g.vain(p)
 		}
 		if len(ready) > 0 {
 			c.Result = abi.Value{List: ready}
 			return nil
+		}
+		if vain {
+			return errAskedFirst
 		}
 		if err := g.swap(); err != nil {
 			return err

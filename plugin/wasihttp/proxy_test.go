@@ -181,6 +181,7 @@ type proxy struct {
 	unasked           bool // bodies are sent without being asked for
 	responseAtOnce    bool
 	bodiesInOneMoment bool
+	noResponse        bool // the upstream is silent
 }
 
 func newProxy(tb testing.TB, m plugin.Module, request, response message) *proxy {
@@ -248,7 +249,7 @@ func (p *proxy) feed() bool {
 		p.feedBody(d)
 		return true
 	}
-	if r := &p.ex.Request; r.Released && !p.ex.Response.Arrived && !p.out.local &&
+	if r := &p.ex.Request; r.Released && !p.ex.Response.Arrived && !p.out.local && !p.noResponse &&
 		(r.Plan == plugin.Untouched || r.Out.Ended) {
 		p.arrive(plugin.Response)
 		return true

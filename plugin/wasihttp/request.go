@@ -204,9 +204,9 @@ func outgoingRequestSetScheme(g *guest, c *abi.Call) error {
 }
 
 // validPath accepts origin-form and asterisk-form (RFC 9112, 3.2) without a
-// fragment.
+// fragment, and "", which stands for "/".
 func validPath(s string) bool {
-	if s == "" || s[0] != '/' && s != "*" {
+	if s != "" && s[0] != '/' && s != "*" {
 		return false
 	}
 	return !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r == 0x7f || r == '#' })

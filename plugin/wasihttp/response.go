@@ -2,6 +2,7 @@ package wasihttp
 
 import (
 	"errors"
+	"time"
 
 	"github.com/extproc/extproc/abi"
 	"github.com/extproc/extproc/plugin"
@@ -73,6 +74,19 @@ type futureResponse struct {
 	call     *host.Call
 	got      bool
 	children int
+
+	// Of the chain: how long its first byte may take, 0 for any time, and until
+	// when it is waited for, once the request has gone on.
+	limit time.Duration
+	due   int64
+}
+
+// begin takes note that the request has gone on.
+func (f *futureResponse) begin() {
+	if f.limit > 0 {
+		now := monotonic()
+		f.due = now + min(int64(f.limit), never-now)
+	}
 }
 
 func (f *futureResponse) ready(g *guest) bool {
@@ -81,7 +95,16 @@ func (f *futureResponse) ready(g *guest) bool {
 		return !errors.Is(err, host.ErrPending)
 	}
 	request := g.bound[plugin.Request]
-	return g.ex.Response.Arrived || request != nil && request.aborted
+	switch {
+	case g.ex.Response.Arrived, request != nil && request.aborted:
+		return true
+	case f.due == 0:
+		return false
+	case f.due <= monotonic():
+		return true
+	}
+	g.wakeAt = min(g.wakeAt, f.due)
+	return false
 }
 
 func futureResponseSubscribe(g *guest, c *abi.Call) error {
@@ -113,8 +136,12 @@ func futureResponseGet(g *guest, c *abi.Call) error {
 // take is the response, which has arrived.
 func (f *futureResponse) take(g *guest) (*incoming, error) {
 	if f.call == nil {
-		if !g.ex.Response.Arrived {
+		switch {
+		case g.ex.Response.Arrived:
+		case g.bound[plugin.Request].aborted:
 			return nil, errorCode{name: "HTTP-protocol-error"}
+		default:
+			return nil, errorCode{name: "connection-read-timeout"}
 		}
 		g.in[plugin.Response].arrive(&g.ex.Response)
 		return &g.in[plugin.Response], nil

@@ -91,7 +91,7 @@ func (s *outputStream) put(g *guest, c *abi.Call, contents string) error {
 	if b.aborted {
 		return streamClosed(c)
 	}
-	if err := b.writing(g); err != nil {
+	if err := b.writing(g, len(contents)); err != nil {
 		return err
 	}
 	if b.expected != unknownLength && b.written+int64(len(contents)) > b.expected {
@@ -106,9 +106,12 @@ func (s *outputStream) put(g *guest, c *abi.Call, contents string) error {
 	return nil
 }
 
-// writing takes note that the guest itself writes. What it joined before comes
-// first.
-func (b *outgoingBody) writing(g *guest) error {
+// writing takes note that the guest itself writes n bytes. What it joined before
+// comes first.
+func (b *outgoingBody) writing(g *guest, n int) error {
+	if b.gone && n > 0 {
+		return errGone
+	}
 	b.pump(g)
 	if b.state == pumping {
 		if err := g.await(b); err != nil {
@@ -146,12 +149,14 @@ func blocking(read func(*guest, *abi.Call) error) func(*guest, *abi.Call) error 
 func (s *inputStream) read(g *guest, c *abi.Call, n uint64) (chunk []byte, done bool, err error) {
 	chunk, closed := s.take(n)
 	switch {
-	case len(chunk) > 0 || n == 0:
+	case len(chunk) > 0:
 		return chunk, false, nil
 	case closed && s.body != nil && s.body.err != nil:
 		return nil, true, streamFailed(c, codeOf(s.body.err))
 	case closed:
 		return nil, true, streamClosed(c)
+	case n == 0:
+		return nil, false, nil
 	}
 	s.body.want()
 	return nil, false, g.idle()
@@ -295,7 +300,11 @@ func streamSplice(g *guest, c *abi.Call) error {
 	if err != nil {
 		return err
 	}
-	chunk, done, err := from.read(g, c, min(n, uint64(room)))
+	if n = min(n, uint64(room)); n == 0 {
+		c.Result = c.Ok(abi.U64(0))
+		return nil
+	}
+	chunk, done, err := from.read(g, c, n)
 	if err != nil || done {
 		return err
 	}
@@ -314,7 +323,7 @@ func (s *outputStream) splice(g *guest, c *abi.Call, chunk []byte) error {
 	if b == nil || b.expected != unknownLength && b.written+int64(len(chunk)) > b.expected {
 		return s.put(g, c, view(chunk))
 	}
-	if err := b.writing(g); err != nil {
+	if err := b.writing(g, len(chunk)); err != nil {
 		return err
 	}
 	b.push(chunk)

@@ -1,13 +1,16 @@
 //! Does what hosts must withstand or refuse, one thing for each path, and answers with what came of it.
 
 use relay::{
-    ErrorCode, Fields, IncomingRequest, OutgoingBody, OutgoingRequest, OutgoingResponse, OutputStream, ResponseOutparam, StreamError,
+    ErrorCode, Fields, IncomingBody, IncomingRequest, OutgoingBody, OutgoingRequest, OutgoingResponse, OutputStream, ResponseOutparam, StreamError,
 };
 use std::fmt::Write;
 use wasip2::{
     cli::{exit::exit, stdout},
     clocks::monotonic_clock,
-    http::{outgoing_handler, types::Scheme},
+    http::{
+        outgoing_handler,
+        types::{RequestOptions, Scheme},
+    },
     io::poll::poll,
     random::random::get_random_bytes,
 };
@@ -141,6 +144,40 @@ impl wasip2::exports::http::incoming_handler::Guest for Guest {
             "/exit-after" => {
                 say(out, "complete");
                 exit(Err(()));
+            }
+            "/trap-after" => {
+                say(out, "complete");
+                unreachable!();
+            }
+            "/left-behind" | "/left-short" => {
+                let fields = Fields::new();
+                if path == "/left-short" {
+                    fields.append("content-length", b"5").expect("a length");
+                }
+                let (body, stream) = answer(out, fields);
+                let _ = stream.blocking_write_and_flush(b"left");
+                std::mem::forget(stream);
+                std::mem::forget(body);
+            }
+            "/wait-first" => wait_first(request, out),
+            "/ask-first" | "/ask-first-trail" => ask_first(request, out, b""),
+            "/ask-between" => ask_first(request, out, b"early"),
+            "/first-byte" => first_byte(request, out),
+            "/te" => {
+                let fields = Fields::new();
+                fields.append("te", b"trailers").expect("a valid header");
+                let outgoing = OutgoingRequest::new(fields);
+                outgoing.set_path_with_query(Some("")).expect("an empty path");
+                let response = relay::response_of(outgoing_handler::handle(outgoing, None).expect("sent")).expect("a response");
+                say(out, &format!("{}", response.status()));
+            }
+            "/read-nothing" => {
+                let body = request.consume().expect("first call of consume");
+                let stream = body.stream().expect("first call of stream");
+                let mut report = format!("{:?}", stream.read(0));
+                while stream.blocking_read(1 << 20).is_ok() {}
+                write!(report, " {:?} {:?}", stream.read(0), stream.blocking_read(0)).expect("a string takes everything");
+                say(out, &report);
             }
             "/leak" => {
                 for _ in 0..100 {
@@ -285,6 +322,61 @@ fn forward_footer(request: IncomingRequest, out: ResponseOutparam) {
     let _ = OutgoingBody::finish(body, None);
     let response = relay::response_of(future).expect("a response");
     relay::respond(out, response, &mut relay::Untouched);
+}
+
+/// Waits for the bodies' first bytes before it hands them on as they are.
+fn wait_first(request: IncomingRequest, out: ResponseOutparam) {
+    let (outgoing, body, stream) = copy(&request);
+    let future = outgoing_handler::handle(outgoing, None).expect("sent");
+    hand_on(request.consume().expect("first call of consume"), body, stream);
+    let response = relay::response_of(future).expect("a response");
+    let from = response.consume().expect("first call of consume");
+    let (body, stream) = answer(out, response.headers().clone());
+    hand_on(from, body, stream);
+}
+
+fn hand_on(from: IncomingBody, body: OutgoingBody, stream: OutputStream) {
+    {
+        let input = from.stream().expect("first call of stream");
+        input.subscribe().block();
+        relay::splice(&input, &stream).expect("a body that can be moved");
+    }
+    drop(stream);
+    let _ = OutgoingBody::finish(body, None);
+}
+
+/// Waits for the response before it finishes the request.
+fn ask_first(request: IncomingRequest, out: ResponseOutparam, early: &[u8]) {
+    let (outgoing, body, stream) = copy(&request);
+    let future = outgoing_handler::handle(outgoing, None).expect("sent");
+    if !early.is_empty() {
+        relay::write_all(&stream, early).expect("a body that can be written");
+    }
+    let response = relay::response_of(future).expect("a response");
+    let path = request.path_with_query().unwrap_or_default();
+    if path.ends_with("?late") {
+        relay::write_all(&stream, b"late").expect("a body that can be written");
+    }
+    drop(stream);
+    let trailers = path.ends_with("-trail").then(|| {
+        let trailers = Fields::new();
+        trailers.append("x-t", b"1").expect("a valid header");
+        trailers
+    });
+    let finished = OutgoingBody::finish(body, trailers);
+    say(out, &format!("{} {finished:?}", response.status()));
+}
+
+/// Waits for the response for 20 ms.
+fn first_byte(request: IncomingRequest, out: ResponseOutparam) {
+    let (outgoing, body, stream) = copy(&request);
+    let options = RequestOptions::new();
+    options.set_first_byte_timeout(Some(20_000_000)).expect("an option that is known");
+    let future = outgoing_handler::handle(outgoing, Some(options)).expect("sent");
+    drop(stream);
+    let _ = OutgoingBody::finish(body, None);
+    let response = relay::response_of(future);
+    say(out, &format!("{:?}", response.map(|response| response.status())));
 }
 
 /// Hands the body on before it sends the request, looks at the trailers, and finishes without them.
