@@ -8,14 +8,14 @@ import (
 )
 
 func envoyCommand() *cobra.Command {
-	var config string
+	var config, cache string
 	var opts envoy.Options
 	cmd := &cobra.Command{
 		Use:   "envoy",
 		Short: "Print the configuration of an Envoy that has its traffic seen by the plugins",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return withPlugins(cmd.Context(), config, func(set *plugin.Set) error {
+			return withPlugins(cmd.Context(), config, cache, func(set *plugin.Set) error {
 				var needs []envoy.Plugin
 				for _, p := range set.Plugins {
 					needs = append(needs, envoy.Plugin{Needs: p.Needs(), FailStrategy: p.Spec.FailStrategy, Timeout: p.Spec.Limits.Timeout})
@@ -30,6 +30,7 @@ func envoyCommand() *cobra.Command {
 		},
 	}
 	configFlag(cmd, &config)
+	cacheFlag(cmd, &cache)
 	flags := cmd.Flags()
 	flags.StringVar(&opts.Listen, "listen", "0.0.0.0:10000", "where Envoy accepts requests")
 	flags.StringVar(&opts.Upstream, "upstream", "127.0.0.1:8080", "the service behind Envoy")

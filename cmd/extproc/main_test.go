@@ -38,8 +38,8 @@ func TestErrors(t *testing.T) {
 			write(t, config, tc.config)
 			write(t, wasm, tc.wasm)
 			for _, args := range [][]string{
-				{"validate", "--config", config},
-				{"envoy", "--config", config},
+				{"validate", "--config", config, "--cache-dir", ""},
+				{"envoy", "--config", config, "--cache-dir", ""},
 				{"serve", "--config", config, "--grpc-addr", "unix://" + filepath.Join(dir, "s"), "--grpc-health-port", "0", "--metrics-port", "0", "--cache-dir", ""},
 			} {
 				_, err := run(t, args...)

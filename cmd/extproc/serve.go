@@ -50,16 +50,20 @@ func serveCommand() *cobra.Command {
 		},
 	}
 	configFlag(cmd, &o.config)
+	cacheFlag(cmd, &o.guests.cache)
 	flags := cmd.Flags()
 	flags.IntVar(&o.grpcPort, "grpc-port", 9002, "port of the ext_proc service")
 	flags.StringVar(&o.grpcAddr, "grpc-addr", "", "address of the ext_proc service instead: host:port or unix:///path")
 	flags.IntVar(&o.healthPort, "grpc-health-port", 9003, "port of a health service of its own; 0 for none")
 	flags.IntVar(&o.metricsPort, "metrics-port", 9090, "port of /metrics, /healthz and /readyz; 0 for none")
 	flags.DurationVar(&o.drainTimeout, "drain-timeout", 30*time.Second, "how long exchanges may take to end after SIGTERM")
-	flags.StringVar(&o.guests.cache, "cache-dir", defaultCache(), "folder of compiled plugins; empty for none")
 	cmd.MarkFlagsMutuallyExclusive("grpc-port", "grpc-addr")
 	o.log.add(cmd)
 	return cmd
+}
+
+func cacheFlag(cmd *cobra.Command, cache *string) {
+	cmd.Flags().StringVar(cache, "cache-dir", defaultCache(), "folder of compiled plugins; empty for none")
 }
 
 // defaultCache is the user's cache folder, if there is one.

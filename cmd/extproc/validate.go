@@ -12,13 +12,13 @@ import (
 )
 
 func validateCommand() *cobra.Command {
-	var config string
+	var config, cache string
 	cmd := &cobra.Command{
 		Use:   "validate",
 		Short: "Load everything that a configuration names and say what was found",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return withPlugins(cmd.Context(), config, func(set *plugin.Set) error {
+			return withPlugins(cmd.Context(), config, cache, func(set *plugin.Set) error {
 				for _, p := range set.Plugins {
 					if _, err := fmt.Fprintf(cmd.OutOrStdout(), "%s: %s: ok\n", p.Spec.Name, p.Spec.URL); err != nil {
 						return err
@@ -29,13 +29,14 @@ func validateCommand() *cobra.Command {
 		},
 	}
 	configFlag(cmd, &config)
+	cacheFlag(cmd, &cache)
 	return cmd
 }
 
 // withPlugins loads the plugins of a configuration, without a log, for as long as
 // use runs.
-func withPlugins(ctx context.Context, config string, use func(*plugin.Set) error) (err error) {
-	abis, free, err := guests(ctx, guestOptions{cache: defaultCache()})
+func withPlugins(ctx context.Context, config, cache string, use func(*plugin.Set) error) (err error) {
+	abis, free, err := guests(ctx, guestOptions{cache: cache})
 	if err != nil {
 		return err
 	}
