@@ -38,6 +38,11 @@ const metadataPrefix = "metadata.filter_metadata."
 
 // metadata is a value of dynamic metadata. Names of namespaces have dots too.
 func (s *stream) metadata(path []byte) ([]byte, Status) {
+	if string(path) == "metadata" {
+		// Envoy answers with its whole message, which is there but empty without
+		// metadata. What is in it is to be had by its path only.
+		return nil, OK
+	}
 	rest, ok := bytes.CutPrefix(path, []byte(metadataPrefix))
 	if !ok {
 		return nil, NotFound
