@@ -11,9 +11,11 @@ import (
 
 // hostLower is canon lower of a function of the host.
 type hostLower struct {
-	fn   *hostFunc
-	opts *options
 	sig  *canon.Signature
+	fn   *canon.Func
+	row  int // in Linked.rows
+	opts int // in Instance.opts
+	comp int // in Instance.comps
 	typ  core.FuncType
 	// lenient is set when a guest may call the function from its realloc,
 	// although the specification forbids that: see Config.StrictReentrance.
@@ -27,21 +29,23 @@ func (f *flattener) hostLower(fn *hostFunc, opts *options, sig *canon.Signature)
 		lenient = lenient && !holdsHandle(p.Type, f.handles)
 	}
 	lenient = lenient && !holdsHandle(fn.typ.Result, f.handles)
-	return &hostLower{fn: fn, opts: opts, sig: sig, typ: lowerType(sig), lenient: lenient}
+	return &hostLower{
+		sig: sig, fn: fn.typ, row: fn.id, opts: opts.id, comp: opts.comp.id, typ: lowerType(sig), lenient: lenient,
+	}
 }
 
 func (l *hostLower) coreType() core.FuncType { return l.typ }
 
 func (l *hostLower) Call(ctx context.Context, _ api.Module, stack []uint64) {
 	in := caller(ctx)
-	if c := &in.comps[l.opts.comp.id]; !c.mayLeave && !(c.reallocating && l.lenient && !in.linked.strict) {
+	if c := &in.comps[l.comp]; !c.mayLeave && !(c.reallocating && l.lenient && !in.linked.strict) {
 		in.trap(errLeave)
 	}
-	row := &in.linked.rows[l.fn.id]
+	row := &in.linked.rows[l.row]
 	mark := in.arena.mark()
-	fr := in.calls.push(&in.opts[l.opts.id])
+	fr := in.calls.push(&in.opts[l.opts])
 	c := &fr.row
-	c.inst, c.typ = in, l.fn.typ
+	c.inst, c.typ = in, l.fn
 	c.Args, c.Result = in.arena.take(l.sig.NumParams()), Value{}
 	if err := l.sig.LiftParams(&fr.cx, stack, c.Args); err != nil {
 		in.trapIn(row, err)
@@ -54,7 +58,7 @@ func (l *hostLower) Call(ctx context.Context, _ api.Module, stack []uint64) {
 	if in.stop.requested.Load() {
 		in.trap(stopped())
 	}
-	if l.fn.typ.Result != nil {
+	if l.fn.Result != nil {
 		if err := l.sig.LowerResult(&fr.cx, &c.Result, stack); err != nil {
 			in.trapIn(row, err)
 		}
@@ -162,7 +166,7 @@ type callStack struct {
 
 func (s *callStack) push(opts *canon.Options) *callFrame {
 	if s.depth == len(s.frames) {
-		s.frames = append(s.frames, &callFrame{})
+		s.grow()
 	}
 	f := s.frames[s.depth]
 	f.cx.Options = opts
@@ -170,6 +174,8 @@ func (s *callStack) push(opts *canon.Options) *callFrame {
 	s.used = max(s.used, s.depth)
 	return f
 }
+
+func (s *callStack) grow() { s.frames = append(s.frames, &callFrame{}) }
 
 func (s *callStack) pop() {
 	s.depth--

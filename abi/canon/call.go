@@ -76,30 +76,35 @@ func (cx *Call) End() {
 	cx.lenders = cx.lenders[:0]
 	cx.borrows = 0
 	cx.mem = nil
-	if len(cx.values) > 0 {
-		if cap(cx.values) > keepValues {
-			cx.values = nil
-		}
-		clear(cx.values)
-		cx.values = cx.values[:0]
+	if len(cx.values)+len(cx.bytes) > 0 {
+		cx.forget()
+	}
+}
+
+// forget lets go of what the call has lifted.
+func (cx *Call) forget() {
+	if cap(cx.values) > keepValues {
+		cx.values = nil
 	}
 	if cap(cx.bytes) > keepBytes {
 		cx.bytes = nil
 	}
-	cx.bytes = cx.bytes[:0]
+	clear(cx.values)
+	cx.values, cx.bytes = cx.values[:0], cx.bytes[:0]
 }
 
 // open takes the view of memory that a lift or lower works on.
 func (cx *Call) open() {
-	cx.mem = nil
+	var mem []byte
 	if m := cx.Options.Memory; m != nil {
-		cx.mem = m.Bytes()
+		mem = m.Bytes()
 	}
+	cx.mem = mem
 	limit := cx.Options.Limit
 	if limit == 0 {
 		limit = DefaultLimit
 	}
-	cx.budget = min(limit, 1<<20+uint64(unsafe.Sizeof(Value{}))*uint64(len(cx.mem)))
+	cx.budget = min(limit, 1<<20+uint64(unsafe.Sizeof(Value{}))*uint64(len(mem)))
 }
 
 // charge takes n bytes from what the call may still lift.

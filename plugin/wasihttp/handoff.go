@@ -14,11 +14,29 @@ import (
 // errClosed unwinds a guest whose exchange is over.
 var errClosed = errors.New("the exchange is over")
 
-// guest is what a guest has of one exchange. It is used by one goroutine at a
-// time: the stream's, which steps it, or the guest's own, which runs while a
-// step waits for it.
+// guest is what a guest has of one exchange, and memory for the next. It is used
+// by one goroutine at a time: the stream's, which steps it, or the guest's own,
+// which runs while a step waits for it.
 type guest struct {
-	mod  *Module
+	work
+	mod *Module
+
+	fieldSets slab[fields]
+	pollables slab[pollable]
+	pumps     []*outgoingBody
+	calls     []*host.Call
+	lists     []plugin.Headers
+	text      text
+	buffer    []byte
+
+	stdout, stderr lines
+
+	wake  waker
+	timer *time.Timer
+}
+
+// work is what a guest has of one exchange alone.
+type work struct {
 	ex   *plugin.Exchange
 	inst *instance // leased from the first step until handle has returned
 
@@ -27,28 +45,17 @@ type guest struct {
 	made     [2]outgoing // the first messages the guest makes
 	makes    int         // how many it has made
 	chain    futureResponse
-	pumps    []*outgoingBody
-	calls    []*host.Call
 	answered bool       // response-outparam was set
 	code     *errorCode // what it was set to, if not a response
 
-	fieldSets slab[fields]
-	pollables slab[pollable]
-	held      int // bytes in changed fields
-	lists     []plugin.Headers
-	text      text
-	pseudo    [4]plugin.Field
-	buffer    []byte
-
-	stdout, stderr lines
-	logged         int
+	held   int // bytes in changed fields
+	logged int
+	pseudo [4]plugin.Field
 
 	ctx    context.Context // of callouts; nil before the first
 	cancel context.CancelFunc
-	wake   waker
 	wakeAt int64 // when the guest wants to be stepped by itself
-	timer  *time.Timer
-	idled  int // answers in a row that told the guest to come back later
+	idled  int   // answers in a row that told the guest to come back later
 
 	used   time.Duration // running time so far
 	result error         // of handle

@@ -66,7 +66,7 @@ func (m *Module) Start(ex *plugin.Exchange) (plugin.Guest, error) {
 
 func (m *Module) newGuest() *guest {
 	return &guest{
-		mod: m, wake: make(waker, 1), wakeAt: never,
+		work: work{wakeAt: never}, mod: m, wake: make(waker, 1),
 		stdout: lines{name: "stdout"}, stderr: lines{name: "stderr"},
 	}
 }
@@ -83,14 +83,10 @@ func (m *Module) recycle(g *guest) {
 			dropFields(g, f)
 		}
 	}
-	fresh := guest{
-		mod: m, wake: g.wake, wakeAt: never, timer: g.timer, buffer: g.buffer,
-		pumps: g.pumps[:0], calls: g.calls[:0], text: g.text, lists: g.lists,
-		stdout: lines{name: g.stdout.name, partial: g.stdout.partial[:0]},
-		stderr: lines{name: g.stderr.name, partial: g.stderr.partial[:0]},
-	}
-	fresh.fieldSets.free, fresh.pollables.free = g.fieldSets.free, g.pollables.free
-	*g = fresh
+	g.work = work{wakeAt: never}
+	g.fieldSets.live, g.pollables.live = 0, 0
+	g.pumps, g.calls = g.pumps[:0], g.calls[:0]
+	g.stdout.partial, g.stderr.partial = g.stdout.partial[:0], g.stderr.partial[:0]
 	m.guests.Put(g)
 }
 
