@@ -285,9 +285,12 @@ func (g *guest) conclude(ctx context.Context) error {
 func (g *guest) failure(err error, overran bool) error {
 	response := g.bound[plugin.Response]
 	whole := response != nil && response.released && response.finished
+	if whole && err == nil {
+		return nil
+	}
 	var exit *exitError
 	if whole {
-		if err != nil && !errors.As(err, &exit) {
+		if !errors.As(err, &exit) {
 			g.mod.logWarn("the plugin failed after it had answered", "exchange", g.ex.ID, "error", err)
 		}
 		return nil

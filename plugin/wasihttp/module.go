@@ -82,6 +82,9 @@ func (m *Module) recycle(g *guest) {
 		if f := g.made[i].fields; f != nil {
 			dropFields(g, f)
 		}
+		if t := g.made[i].body.trailers; t != nil {
+			g.fieldSets.give(t) // its list may have gone on
+		}
 	}
 	g.work = work{wakeAt: never}
 	g.fieldSets.live, g.pollables.live = 0, 0
