@@ -3,6 +3,7 @@ package server
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"testing"
@@ -33,6 +34,37 @@ func TestEnvoyBodyBeforeBody(t *testing.T) {
 		equal(t, got.body, "from the guest too")
 		equal(t, got.status, 200)
 	}
+	p.noneSpurious(t)
+}
+
+// TestEnvoyResponseBeforeBody: a guest has seen the whole of a body and wants the
+// response before it sends one on.
+func TestEnvoyResponseBeforeBody(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	bodies := make(chan string, 1)
+	go func() {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		req, err := http.ReadRequest(bufio.NewReader(conn))
+		if err != nil {
+			return
+		}
+		fmt.Fprint(conn, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+		body, _ := io.ReadAll(req.Body)
+		bodies <- string(body)
+		fmt.Fprint(conn, "5\r\nearly\r\n0\r\n\r\n")
+	}()
+	p := before(t, setup{}, l.Addr().String())
+	got := p.ask(t, p.http1, asked{path: "/", do: "ask-first", body: "12345"})
+	equal(t, got.body, "early")
+	equal(t, <-bodies, "late")
 	p.noneSpurious(t)
 }
 

@@ -32,6 +32,8 @@ type half struct {
 	chunks []chunk
 	// over is set when no further part of the body will come.
 	over bool
+	// pieced is set when a piece of a full-duplex body has been sent.
+	pieced bool
 	// sentEnd is set when the proxy has been told the end of a full-duplex body.
 	sentEnd bool
 	// cut is set when the body was replaced in the answer to the headers: what

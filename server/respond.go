@@ -251,7 +251,9 @@ func wholeBody(b []byte) *extprocv3.BodyMutation {
 // stream sends a full-duplex body on, the guest's or the one that came. It has
 // one end: a piece that says so, or the answer to the trailers.
 //
-// Envoy takes no piece before it has sent one itself: it fails the exchange.
+// Envoy takes no piece before it has sent one itself: it fails the exchange. And
+// headers whose body has arrived before their answer go on with the first piece
+// only: a guest that has nothing to send yet sends an empty one.
 func (p *process) stream(h *half) (moved bool, err error) {
 	if !h.begun {
 		return false, nil
@@ -266,7 +268,7 @@ func (p *process) stream(h *half) (moved bool, err error) {
 	for !h.sentEnd && src.Len() > 0 {
 		piece := src.Take(maxPiece)
 		moved = moved || h.replaced()
-		h.sentEnd = src.Len() == 0 && h.ends(src)
+		h.sentEnd, h.pieced = src.Len() == 0 && h.ends(src), true
 		if err := p.send(h.streamedBody(piece, h.sentEnd)); err != nil {
 			return false, err
 		}
@@ -275,6 +277,10 @@ func (p *process) stream(h *half) (moved bool, err error) {
 		h.sentEnd = true
 		err = p.send(h.streamedBody(nil, true))
 	}
+	if !h.sentEnd && !h.pieced && h.replaced() && h.trailers == nothing {
+		err = p.send(h.streamedBody(nil, false))
+	}
+	h.pieced = true
 	if h.sentEnd {
 		h.msg.In.Discard()
 	}

@@ -120,6 +120,17 @@ var scripts = map[string]func(*script) error{
 		end(r, nil)
 		return nil
 	},
+	"ask-first": func(s *script) error {
+		q := &s.ex.Request
+		q.WantBody = true
+		s.until(func() bool { return q.In.Ended })
+		release(q, q.Original, plugin.Replaced)
+		r := s.upstream()
+		s.write(q, []byte("late"))
+		end(q, nil)
+		release(r, r.Original, plugin.Untouched)
+		return nil
+	},
 	"no-bodies": func(s *script) error {
 		q := &s.ex.Request
 		release(q, q.Original, plugin.Replaced)
