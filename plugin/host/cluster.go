@@ -77,12 +77,17 @@ func (d dialect) transport() (*http.Transport, error) {
 	}, nil
 }
 
-// Close closes the connections that are idle.
+// closingTime is how long cancelled calls may take to let go of their connections.
+const closingTime = time.Second
+
+// Close closes the connections that are idle, and those that calls which are
+// being cancelled leave idle in a moment. Any later one ends by IdleConnTimeout.
 func (t *transports) Close() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, transport := range t.all {
 		transport.CloseIdleConnections()
+		time.AfterFunc(closingTime, transport.CloseIdleConnections)
 	}
 	t.all = nil
 }
