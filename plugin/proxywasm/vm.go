@@ -27,7 +27,7 @@ type vm struct {
 	funcs    [callbackCount]api.Function // nil where the module exports none
 	alloc    api.Function
 	globals  []api.MutableGlobal // what image restores
-	watch    watchdog
+	watch    plugin.Watchdog
 
 	ctx        callContext
 	stack      [8]uint64
@@ -110,7 +110,7 @@ func (v *vm) run(cx *Context, f api.Function, stack []uint64, name string) error
 	limited := v.limit(cx)
 	err := f.CallWithStack(&v.ctx, stack)
 	if limited {
-		used := v.watch.end()
+		used := v.watch.End()
 		if cx.stream != nil {
 			cx.stream.used += used
 		}
@@ -139,7 +139,7 @@ func (v *vm) limit(cx *Context) bool {
 	if cx.stream != nil {
 		limit = max(limit-cx.stream.used, 1)
 	}
-	v.watch.begin(limit)
+	v.watch.Begin(limit)
 	return true
 }
 
@@ -172,7 +172,7 @@ func (v *vm) fail(cx *Context, name string, err error) error {
 	f.Stack = guestStack(rest)
 	var exit exitError
 	switch {
-	case v.watch.fired():
+	case v.watch.Fired():
 		f.Kind, text = plugin.TimedOut, fmt.Sprintf("ran for longer than %v", v.limited)
 	case errors.As(err, &exit):
 		f.Kind = plugin.Exited
@@ -218,7 +218,7 @@ func (v *vm) close() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.die(errClosed)
-	v.watch.close()
+	v.watch.Close()
 	if v.mod != nil {
 		_ = v.mod.Close(context.Background()) // it has nothing to fail with
 	}
@@ -262,84 +262,5 @@ func (v *vm) serve() {
 			f()
 			v.mu.Unlock()
 		}
-	}
-}
-
-// watchdog stops a guest that runs too long. Its timer is armed once in a while
-// and not for every call.
-type watchdog struct {
-	stop func()
-
-	mu       sync.Mutex
-	timer    *time.Timer
-	due      time.Time // when the timer fires; zero when it isn't armed
-	deadline time.Time // zero while the guest doesn't run
-	began    time.Time
-	bit      bool
-}
-
-func (w *watchdog) begin(limit time.Duration) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.began = time.Now()
-	w.deadline = w.began.Add(limit)
-	if w.due.IsZero() || w.due.After(w.deadline) {
-		w.arm(limit)
-	}
-}
-
-func (w *watchdog) arm(d time.Duration) {
-	w.due = time.Now().Add(d)
-	if w.timer == nil {
-		w.timer = time.AfterFunc(d, w.check)
-	} else {
-		w.timer.Reset(d)
-	}
-}
-
-// end takes note that the guest doesn't run, and returns how long it did.
-func (w *watchdog) end() time.Duration {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.deadline = time.Time{}
-	return time.Since(w.began)
-}
-
-// left is how long the guest may still run.
-func (w *watchdog) left() time.Duration {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return time.Until(w.deadline)
-}
-
-// check stops the guest if it is past its deadline. The lock keeps it from
-// stopping one that has come back meanwhile.
-func (w *watchdog) check() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.due = time.Time{}
-	if w.deadline.IsZero() || w.bit {
-		return
-	}
-	if left := time.Until(w.deadline); left > 0 {
-		w.arm(left)
-		return
-	}
-	w.bit = true
-	w.stop()
-}
-
-func (w *watchdog) fired() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.bit
-}
-
-func (w *watchdog) close() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.deadline = time.Time{}
-	if w.timer != nil {
-		w.timer.Stop()
 	}
 }

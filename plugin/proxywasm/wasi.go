@@ -353,7 +353,7 @@ func clockWait(s []byte) time.Duration {
 // sleep waits, but not beyond the guest's deadline, which then stops it.
 func (v *vm) sleep(d time.Duration) {
 	if v.starting || v.machine.limits.Timeout > 0 {
-		d = min(d, v.watch.left()+time.Millisecond)
+		d = min(d, v.watch.Left()+time.Millisecond)
 	} else {
 		d = min(d, time.Minute)
 	}

@@ -1,0 +1,98 @@
+package plugin
+
+import (
+	"sync"
+	"time"
+)
+
+// Watchdog stops a guest that runs too long. Its timer is armed once in a while,
+// not for every run. Fired, Left and Close may be called at any time.
+type Watchdog struct {
+	// Stop is called once, on any goroutine, when a guest has run too long. It may
+	// be nil for one that nothing can stop.
+	Stop func()
+
+	mu       sync.Mutex
+	timer    *time.Timer
+	due      time.Duration // when the timer fires; 0 when it isn't armed
+	deadline time.Duration // 0 while the guest doesn't run
+	began    time.Duration
+	bit      bool
+}
+
+// epoch is what a watchdog's times are counted from: differences of the monotonic
+// clock are cheaper than times.
+var epoch = time.Now()
+
+func elapsed() time.Duration { return time.Since(epoch) }
+
+// Begin takes note that the guest runs, for no longer than limit.
+func (w *Watchdog) Begin(limit time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.began = elapsed()
+	w.deadline = w.began + limit
+	if w.due == 0 || w.due > w.deadline {
+		w.arm(limit)
+	}
+}
+
+func (w *Watchdog) arm(d time.Duration) {
+	w.due = elapsed() + d
+	if w.timer == nil {
+		w.timer = time.AfterFunc(d, w.check)
+	} else {
+		w.timer.Reset(d)
+	}
+}
+
+// End takes note that the guest doesn't run, and returns how long it did.
+func (w *Watchdog) End() time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.deadline = 0
+	return elapsed() - w.began
+}
+
+// Left is how long the guest may still run.
+func (w *Watchdog) Left() time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.deadline - elapsed()
+}
+
+// check stops the guest if it is past its deadline. The lock keeps it from
+// stopping one that has come back meanwhile.
+func (w *Watchdog) check() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.due = 0
+	if w.deadline == 0 || w.bit {
+		return
+	}
+	if left := w.deadline - elapsed(); left > 0 {
+		w.arm(left)
+		return
+	}
+	w.bit = true
+	if w.Stop != nil {
+		w.Stop()
+	}
+}
+
+// Fired reports whether a guest was stopped.
+func (w *Watchdog) Fired() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.bit
+}
+
+// Close ends the watch.
+func (w *Watchdog) Close() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.deadline = 0
+	if w.timer != nil {
+		w.timer.Stop()
+	}
+}
