@@ -278,9 +278,9 @@ func (p *process) stream(h *half) (moved bool, err error) {
 		err = p.send(h.streamedBody(nil, true))
 	}
 	if !h.sentEnd && !h.pieced && h.replaced() && h.trailers == nothing {
+		h.pieced = true
 		err = p.send(h.streamedBody(nil, false))
 	}
-	h.pieced = true
 	if h.sentEnd {
 		h.msg.In.Discard()
 	}
