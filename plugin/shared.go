@@ -2,7 +2,7 @@ package plugin
 
 // shared is what the plugins of an exchange leave for each other and the proxy.
 type shared struct {
-	properties map[string][]byte
+	properties map[string]Value
 	metadata   map[string]map[string]Value
 	unsent     map[string]map[string]Value
 	size       int
@@ -36,22 +36,22 @@ func (s *shared) room(n int) bool {
 
 // SetProperty leaves a value for the plugins that see the exchange later. The
 // proxy is told of it as dynamic metadata. It returns false if that is too much.
-func (e *Exchange) SetProperty(path string, value []byte) bool {
+func (e *Exchange) SetProperty(path string, value Value) bool {
 	s := e.left()
-	if !s.room(len(path) + len(value)) {
+	if !s.room(len(path) + value.size()) {
 		return false
 	}
 	if s.properties == nil {
-		s.properties = map[string][]byte{}
+		s.properties = map[string]Value{}
 	}
 	s.properties[path] = value
-	return e.SetMetadata(PropertyNamespace, path, Value{Kind: BytesValue, Text: string(value)})
+	return e.SetMetadata(PropertyNamespace, path, value)
 }
 
 // Property is a value that a plugin has left.
-func (e *Exchange) Property(path string) ([]byte, bool) {
+func (e *Exchange) Property(path string) (Value, bool) {
 	if e.shared == nil {
-		return nil, false
+		return Value{}, false
 	}
 	value, ok := e.shared.properties[path]
 	return value, ok

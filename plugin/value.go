@@ -39,6 +39,9 @@ const (
 // Text is a text.
 func Text(s string) Value { return Value{Kind: TextValue, Text: s} }
 
+// Bytes is bytes, of which it keeps a copy.
+func Bytes(b []byte) Value { return Value{Kind: BytesValue, Text: string(b)} }
+
 // At follows a path into a map.
 func (v Value) At(path ...string) (Value, bool) {
 	for _, key := range path {

@@ -21,6 +21,14 @@ type VM struct {
 	Capabilities []string
 }
 
+// RootID chooses among the plugins in a proxy-wasm module.
+func (s *Spec) RootID() string {
+	if s.VM.RootID != nil {
+		return *s.VM.RootID
+	}
+	return s.Name
+}
+
 // Backoff doubles from Base to Most. 0 leaves it to the server.
 type Backoff struct{ Base, Most time.Duration }
 

@@ -62,7 +62,7 @@ func setsMetadata(s *script) error {
 	ex.SetMetadata("unheard", "of", plugin.Text("x"))
 	release(&ex.Request, ex.Request.Original, plugin.Untouched)
 	r := s.upstream()
-	ex.SetProperty("left.behind", []byte("a\xffb"))
+	ex.SetProperty("left.behind", plugin.Bytes([]byte("a\xffb")))
 	release(r, r.Original, plugin.Untouched)
 	return nil
 }

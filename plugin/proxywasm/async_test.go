@@ -314,8 +314,8 @@ func TestAttributes(t *testing.T) {
 		"metadata a.b":    {Kind: plugin.MapValue, Map: map[string]plugin.Value{"k": {Kind: plugin.MapValue, Map: map[string]plugin.Value{"l": plugin.Text("m")}}}},
 	}
 	c.request(true).is(plugin.Request, "held").wait().is(plugin.Request, requestText+"untouched")
-	if got, ok := c.ex.Property("mine"); !ok || string(got) != "1" {
-		t.Errorf("the property is %q", got)
+	if got, ok := c.ex.Property("mine"); !ok || got.Text != "1" {
+		t.Errorf("the property is %q", got.Text)
 	}
 	if n := m.Needs(); len(n.Attributes[0]) != 0 || len(n.Writes) != 0 {
 		t.Errorf("a module that imports no properties needs %v", n)

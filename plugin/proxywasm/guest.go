@@ -122,7 +122,7 @@ func (s *stream) act() error {
 		}
 	}
 	for path, value := range s.properties {
-		s.ex.SetProperty(path, value)
+		s.ex.SetProperty(path, plugin.Bytes(value))
 	}
 	clear(s.properties)
 	for len(s.events) > 0 {

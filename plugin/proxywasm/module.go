@@ -25,8 +25,6 @@ type Module struct {
 	services *host.Services
 	machine  *machine
 	streams  sync.Pool
-	// told is what the guest may ask for, as it gets it.
-	told struct{ name, rootID, vmID []byte }
 	// odd says that the module seems not to know the root id, until that was said.
 	odd atomic.Bool
 
@@ -38,11 +36,7 @@ type Module struct {
 var _ plugin.Module = (*Module)(nil)
 
 func newModule(a *ABI, wasm []byte, spec *plugin.Spec) *Module {
-	p := &Module{abi: a, spec: spec, rootID: spec.Name, services: a.services.For(spec.Callouts)}
-	if spec.VM.RootID != nil {
-		p.rootID = *spec.VM.RootID
-	}
-	p.told.name, p.told.rootID, p.told.vmID = []byte(spec.Name), []byte(p.rootID), []byte(spec.VM.ID)
+	p := &Module{abi: a, spec: spec, rootID: spec.RootID(), services: a.services.For(spec.Callouts)}
 	p.odd.Store(p.rootID != "" && !mentions(wasm, p.rootID))
 	return p
 }

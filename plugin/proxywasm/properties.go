@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"slices"
-	"strconv"
+	"unsafe"
 
 	"github.com/extproc/extproc/plugin"
 )
@@ -18,39 +18,12 @@ const (
 	maxPropertyLength = 64 << 10
 )
 
-// source finds a property's value. rest is the part of the path that the row
-// leaves open.
-type source func(cx *Context, rest []byte) ([]byte, Status)
-
-// ownProperties is the table of the properties that need nothing of the proxy: a
-// path with dots, and where its value comes from. A path that ends with a dot is
-// open: what follows is for the source. What is not here, or has no value, is
-// looked up among the attributes of the exchange.
-var ownProperties = map[string]source{
-	"plugin_name":    func(cx *Context, _ []byte) ([]byte, Status) { return cx.plugin.told.name, OK },
-	"plugin_root_id": rootIDProperty,
-	"plugin_vm_id":   func(cx *Context, _ []byte) ([]byte, Status) { return cx.plugin.told.vmID, OK },
-
-	"request.path":      requestField(":path"),
-	"request.method":    requestField(":method"),
-	"request.host":      requestField(":authority"),
-	"request.scheme":    requestField(":scheme"),
-	"request.referer":   requestField("referer"),
-	"request.useragent": requestField("user-agent"),
-	"request.id":        requestField("x-request-id"),
-	"request.url_path":  func(cx *Context, _ []byte) ([]byte, Status) { return pathProperty(cx, false) },
-	"request.query":     func(cx *Context, _ []byte) ([]byte, Status) { return pathProperty(cx, true) },
-	"request.size":      requestSize,
-	"request.headers":   mapProperty(requestHeadersMap),
-	"request.headers.":  mapFieldProperty(requestHeadersMap),
-
-	"response.code":         statusProperty,
-	"response.code_details": detailsProperty,
-	"response.size":         responseSize,
-	"response.headers":      mapProperty(responseHeadersMap),
-	"response.headers.":     mapFieldProperty(responseHeadersMap),
-	"response.trailers":     mapProperty(responseTrailersMap),
-	"response.trailers.":    mapFieldProperty(responseTrailersMap),
+// mapProperties are maps that the guest gets as it gets maps: in order, and with
+// all their fields.
+var mapProperties = map[string]uint32{
+	"request.headers":   requestHeadersMap,
+	"response.headers":  responseHeadersMap,
+	"response.trailers": responseTrailersMap,
 }
 
 func property(c *call) Status {
@@ -76,50 +49,45 @@ func property(c *call) Status {
 	return s
 }
 
-// property finds the value of a path with dots: in the table, among what the proxy
-// tells, and among what plugins have set.
+// property finds the value of a path with dots: in what the guest sees, among what
+// the proxy tells, and among what plugins have set.
 func (cx *Context) property(path []byte) ([]byte, Status) {
-	if f := ownProperties[string(path)]; f != nil {
-		if value, s := f(cx, nil); s == OK {
-			return value, OK
+	if id, ok := mapProperties[string(path)]; ok {
+		if list, ok := cx.list(id); ok {
+			b := make([]byte, pairsSize(list))
+			writePairs(b, list)
+			return b, OK
 		}
-	} else if value, s := cx.openProperty(path); s == OK {
-		return value, OK
+	}
+	name := view(path)
+	if value, ok := plugin.Property(cx, name); ok {
+		return serialize(value)
 	}
 	s := cx.stream
 	if s == nil {
 		return nil, NotFound
 	}
-	if value, status := s.attribute(path); status != NotFound {
-		return value, status
+	if s.stepping() {
+		if name == "metadata" && s.ex.Attributes != nil {
+			// Envoy answers with its whole message, which is there but empty without
+			// metadata. What is in it is to be had by its path only.
+			return nil, OK
+		}
+		if value, ok := s.ex.Told(name); ok {
+			return serialize(value)
+		}
 	}
-	if value, ok := s.set(path); ok {
-		return value, OK
-	}
-	return nil, NotFound
+	return s.set(path)
 }
 
 // set is the value of a property that a plugin has set.
-func (s *stream) set(path []byte) ([]byte, bool) {
+func (s *stream) set(path []byte) ([]byte, Status) {
 	if value, ok := s.properties[string(path)]; ok {
-		return value, true
+		return value, OK
 	}
-	if !s.stepping() {
-		return nil, false
-	}
-	return s.ex.Property(string(path))
-}
-
-// openProperty tries the rows whose path is a part of this one.
-func (cx *Context) openProperty(path []byte) ([]byte, Status) {
-	for i, b := range path {
-		if b != '.' {
-			continue
-		}
-		if f := ownProperties[string(path[:i+1])]; f != nil {
-			if value, s := f(cx, path[i+1:]); s == OK {
-				return value, OK
-			}
+	if s.stepping() {
+		if value, ok := s.ex.Property(view(path)); ok {
+			return serialize(value)
 		}
 	}
 	return nil, NotFound
@@ -131,7 +99,7 @@ func setProperty(c *call) Status {
 		return NotFound
 	}
 	path := bytes.ReplaceAll(c.bytes(0), []byte{separator}, []byte{'.'})
-	if _, set := s.set(path); set && c.cx.root.foreign.declared.Of(string(path)).ReadOnly {
+	if _, found := s.set(path); found == OK && c.cx.root.foreign.declared.Of(string(path)).ReadOnly {
 		return BadArgument
 	}
 	return s.setProperty(string(path), slices.Clone(c.bytes(1)))
@@ -141,7 +109,7 @@ func setProperty(c *call) Status {
 // the exchange's next step.
 func (s *stream) setProperty(path string, value []byte) Status {
 	if s.stepping() {
-		if !s.ex.SetProperty(path, value) {
+		if !s.ex.SetProperty(path, plugin.Bytes(value)) {
 			return InternalFailure
 		}
 		return OK
@@ -156,116 +124,56 @@ func (s *stream) setProperty(path string, value []byte) Status {
 	return OK
 }
 
-func rootIDProperty(cx *Context, _ []byte) ([]byte, Status) { return cx.plugin.told.rootID, OK }
+// Plugin implements plugin.Sight, as what follows does.
+func (cx *Context) Plugin() *plugin.Spec { return cx.plugin.spec }
 
-// requestField is a field of the request, as the guest has changed it. As in
-// Envoy it is there while the guest may look at the headers.
-func requestField(name string) source {
-	return func(cx *Context, _ []byte) ([]byte, Status) {
-		list, _ := cx.list(requestHeadersMap)
-		if value, ok := list.Get(name); ok {
-			return value, OK
-		}
-		return nil, NotFound
-	}
+// Headers are there while the guest may look at them, as in Envoy, as it has
+// changed them.
+func (cx *Context) Headers(d plugin.Direction) (plugin.Headers, bool) {
+	return cx.list([2]uint32{requestHeadersMap, responseHeadersMap}[d])
 }
 
-// pathProperty is the path without its query, or the query.
-func pathProperty(cx *Context, query bool) ([]byte, Status) {
-	value, s := requestField(":path")(cx, nil)
-	if s != OK {
-		return nil, s
-	}
-	value, _, _ = bytes.Cut(value, []byte{'#'})
-	path, rest, _ := bytes.Cut(value, []byte{'?'})
-	if query {
-		return rest, OK
-	}
-	return path, OK
+// Trailers are there when headers would be.
+func (cx *Context) Trailers(d plugin.Direction) (plugin.Headers, bool) {
+	return cx.list([2]uint32{requestTrailersMap, responseTrailersMap}[d])
 }
 
-// mapProperty is a whole map, serialized.
-func mapProperty(id uint32) source {
-	return func(cx *Context, _ []byte) ([]byte, Status) {
-		list, ok := cx.list(id)
-		if !ok {
-			return nil, NotFound
-		}
-		b := make([]byte, pairsSize(list))
-		writePairs(b, list)
-		return b, OK
-	}
-}
-
-// mapFieldProperty is all values of a field, as CEL sees them.
-func mapFieldProperty(id uint32) source {
-	return func(cx *Context, name []byte) ([]byte, Status) {
-		list, _ := cx.list(id)
-		var value []byte
-		found := false
-		for _, f := range list {
-			if equalFold(f.Name, name) {
-				if found {
-					value = append(slices.Clip(value), ',')
-					value = append(value, f.Value...)
-					continue
-				}
-				value, found = f.Value, true
-			}
-		}
-		if !found {
-			return nil, NotFound
-		}
-		return value, OK
-	}
-}
-
-// requestSize is the length that the request's headers tell while they are to be
-// seen, as in Envoy, and then what has come of the body.
-func requestSize(cx *Context, _ []byte) ([]byte, Status) {
-	if value, s := requestField("content-length")(cx, nil); s == OK {
-		if n, err := strconv.ParseUint(string(value), 10, 63); err == nil {
-			return number(n), OK
-		}
-	}
-	return bodySize(cx, plugin.Request, func(h *half) uint64 { return h.taken })
-}
-
-// responseSize is how much of the body has gone on.
-func responseSize(cx *Context, _ []byte) ([]byte, Status) {
-	return bodySize(cx, plugin.Response, func(h *half) uint64 { return h.given })
-}
-
-// bodySize is known of bodies that the guest sees.
-func bodySize(cx *Context, d plugin.Direction, size func(*half) uint64) ([]byte, Status) {
+// Status is there longer than the headers are.
+func (cx *Context) Status() ([]byte, bool) {
 	if cx.stream == nil {
-		return nil, NotFound
+		return nil, false
+	}
+	return cx.stream.halves[plugin.Response].headers.list.Get(":status")
+}
+
+// Size is known of bodies that the guest sees: of the request's what has come, of
+// the response's what has gone on.
+func (cx *Context) Size(d plugin.Direction) (uint64, bool) {
+	if cx.stream == nil {
+		return 0, false
 	}
 	h := &cx.stream.halves[d]
 	if !h.seen || !cx.plugin.watches(d) {
-		return nil, NotFound
+		return 0, false
 	}
-	return number(size(h)), OK
+	if d == plugin.Request {
+		return h.taken, true
+	}
+	return h.given, true
 }
 
-func statusProperty(cx *Context, _ []byte) ([]byte, Status) {
+// Details are those of a local response.
+func (cx *Context) Details() string {
 	if cx.stream == nil {
-		return nil, NotFound
+		return ""
 	}
-	value, ok := cx.stream.halves[plugin.Response].headers.list.Get(":status")
-	code, err := strconv.ParseUint(string(value), 10, 16)
-	if !ok || err != nil {
-		return nil, NotFound
-	}
-	return number(code), OK
-}
-
-func detailsProperty(cx *Context, _ []byte) ([]byte, Status) {
-	if cx.stream == nil || cx.stream.details == "" {
-		return nil, NotFound
-	}
-	return []byte(cx.stream.details), OK
+	return cx.stream.details
 }
 
 // number is an integer as properties have it.
 func number(n uint64) []byte { return binary.LittleEndian.AppendUint64(nil, n) }
+
+// view is b as a string, and raw s as bytes, without a copy.
+func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
+func raw(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }
