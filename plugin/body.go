@@ -5,7 +5,8 @@ type Body struct {
 	chunks [][]byte
 	head   int
 	size   int
-	taken  bool // some of it was removed, other than to be moved on
+	total  uint64 // pushed so far
+	taken  bool   // some of it was removed, other than to be moved on
 
 	// Ended is set when no further chunk will be pushed.
 	Ended bool
@@ -21,6 +22,7 @@ func (b *Body) Push(chunk []byte) {
 	}
 	b.chunks = append(b.chunks, chunk)
 	b.size += len(chunk)
+	b.total += uint64(len(chunk))
 }
 
 // Pop removes the first chunk; nil when the queue is empty.
@@ -62,6 +64,9 @@ func (b *Body) Take(n int) []byte {
 
 // Len is the number of bytes queued.
 func (b *Body) Len() int { return b.size }
+
+// Total is the number of bytes that have been queued so far.
+func (b *Body) Total() uint64 { return b.total }
 
 // Intact says whether nothing has been removed.
 func (b *Body) Intact() bool { return !b.taken }

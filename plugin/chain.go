@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 )
 
@@ -44,9 +45,12 @@ type Observer interface {
 	// Failed is told of a failure and its remedy. The place is -1 if what all
 	// plugins together want is not to be had.
 	Failed(i int, err error, then Remedy)
+	// Renewed is told what a failure meant for the plugin's instances.
+	Renewed(i int, how Renewal)
 }
 
-// ErrRefused says that the exchange is to be refused, as a plugin has failed.
+// ErrRefused says that the exchange is to be refused, as a plugin has failed. The
+// error that matches it is a *Refusal.
 var ErrRefused = errors.New("a plugin failed")
 
 // link is one plugin of a chain.
@@ -80,7 +84,7 @@ func (c *Chain) Init(ex *Exchange, plugins []*Plugin, bounds Bounds, watch Obser
 }
 
 // Step lets the plugins act on what has arrived until all of them wait or are
-// done. The error is ErrRefused or that of ctx.
+// done. The error is a *Refusal or that of ctx.
 func (c *Chain) Step(ctx context.Context) error {
 	if c.off {
 		c.ex.Request.pass()
@@ -164,6 +168,9 @@ func (c *Chain) run(ctx context.Context, i int) error {
 		}
 		l.guest = guest
 	}
+	if err := l.excess(); err != nil {
+		return c.fail(i, err)
+	}
 	begin := time.Now()
 	st, err := l.guest.Step(ctx)
 	c.watch.Ran(i, time.Since(begin))
@@ -178,7 +185,9 @@ func (c *Chain) run(ctx context.Context, i int) error {
 		l.close()
 		err = l.open()
 	default:
-		err = c.hoards(l)
+		if err = l.excess(); err == nil {
+			err = c.hoards(l)
+		}
 	}
 	if err != nil {
 		return c.fail(i, err)
@@ -209,17 +218,46 @@ func (l *link) close() {
 	}
 }
 
-var errUndecided = errors.New("ended without letting the request go on or answering it")
-
 // open says what a guest that has finished has left open.
 func (l *link) open() error {
+	left := func(format string, args ...any) error {
+		return &Failure{Plugin: l.plugin.Spec.Name, Kind: Unanswered, Message: fmt.Sprintf(format, args...)}
+	}
 	if !l.ex.Request.Released && !l.local {
-		return errUndecided
+		return left("ended without letting the request go on or answering it")
 	}
 	for d := range Direction(2) {
 		if m := l.ex.Message(d); m.Released && !m.Complete() {
-			return fmt.Errorf("ended in the middle of the %v", Phase{d, BodyPart})
+			return left("ended in the middle of the %v", Phase{d, BodyPart})
 		}
+	}
+	return nil
+}
+
+// excess says whether the guest is at a body that is longer than it may read: as
+// soon as that is known, so that the exchange can still go on without it.
+func (l *link) excess() error {
+	limit := l.plugin.Spec.Limits.Body
+	if limit == 0 {
+		return nil
+	}
+	for d := range Direction(2) {
+		m := l.ex.Message(d)
+		if !m.WantBody || m.passes() || m.Complete() {
+			continue
+		}
+		n := m.In.Total()
+		if announced, ok := m.announced(); ok && !m.NoBody {
+			n = max(n, announced)
+		}
+		if n <= limit {
+			continue
+		}
+		f := &Failure{Plugin: l.plugin.Spec.Name, Kind: TooLarge, Message: fmt.Sprintf("the %v is longer than %d bytes, which is the most it may read", Phase{d, BodyPart}, limit)}
+		if d == Request {
+			f.Status = http.StatusRequestEntityTooLarge
+		}
+		return f
 	}
 	return nil
 }
@@ -244,12 +282,15 @@ func (c *Chain) fail(i int, err error) error {
 	complete := r.Complete() && (moot || q.Complete())
 	then := l.plugin.Spec.FailStrategy.remedy(complete, !l.local && r.intact() && (moot || q.intact()))
 	c.watch.Failed(i, err, then)
+	if how := l.plugin.renew(err); how != NotRenewed {
+		c.watch.Renewed(i, how)
+	}
 	switch then {
 	case Passed:
 		q.revert()
 		r.revert()
 	case Refused:
-		return c.refuse(i)
+		return c.refuse(i, refusal(err))
 	}
 	return nil
 }
@@ -260,18 +301,16 @@ func (c *Chain) answered() bool {
 	return c.origin < len(c.links) && c.links[c.origin].ex.Response.Out.Ended
 }
 
-// refusal is the response of a plugin that has failed.
-var refusal = Headers{{Name: ":status", Value: []byte("503")}}
-
-// refuse has the plugins before the one that failed see a response of 503, if
-// there are any and they can still be shown one.
-func (c *Chain) refuse(i int) error {
+// refuse has the plugins before the one that failed see the response, if there
+// are any and they can still be shown one.
+func (c *Chain) refuse(i int, with *Refusal) error {
 	l := &c.links[i]
 	m := &l.ex.Response
 	if i == 0 || m.Taken || m.Arrived && !c.answered() && !l.ex.Request.Complete() {
-		return ErrRefused
+		return with
 	}
-	m.Headers, m.Plan, m.Out, m.Released = refusal, Replaced, Body{Ended: true}, true
+	m.Headers, m.Plan, m.Out, m.Released = with.Headers(), Replaced, Body{Ended: true}, true
+	m.Local = LocalResponse{Details: FailureDetails}
 	if !m.Arrived {
 		l.local = true
 		c.answer(i)
@@ -301,7 +340,7 @@ func (c *Chain) Fail(err error) error {
 	c.watch.Failed(place, err, then)
 	c.off, c.failed, c.wakes.wake = true, true, nil
 	if then == Refused {
-		return ErrRefused
+		return refusal(err)
 	}
 	for d := range Direction(2) {
 		if m := c.ex.Message(d); !m.Taken {

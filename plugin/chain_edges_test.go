@@ -203,7 +203,7 @@ func TestChainRefusalSeen(t *testing.T) {
 	c, ex, modules, ears := chainOf(t, FailClose, sees, trap, pass)
 	begin(ex)
 	step(t, c)
-	if seen != ":status=503" || !c.Local() || !ex.Response.Out.Ended {
+	if seen != ":status=503 x-extproc-failure=1" || !c.Local() || !ex.Response.Out.Ended {
 		t.Errorf("seen %q, %+v", seen, ex.Response)
 	}
 	if modules[2].closed != 0 || slices.Contains(ears.lines, "start 2") {
@@ -332,4 +332,5 @@ type deaf struct{}
 
 func (deaf) Started(int)               {}
 func (deaf) Ran(int, time.Duration)    {}
+func (deaf) Renewed(int, Renewal)      {}
 func (deaf) Failed(int, error, Remedy) {}

@@ -14,6 +14,10 @@ type heard struct{ lines []string }
 
 func (h *heard) Started(i int)          { h.lines = append(h.lines, fmt.Sprint("start ", i)) }
 func (h *heard) Ran(int, time.Duration) {}
+
+func (h *heard) Renewed(i int, how Renewal) {
+	h.lines = append(h.lines, fmt.Sprintf("renewed %d %d", i, how))
+}
 func (h *heard) Failed(i int, _ error, then Remedy) {
 	h.lines = append(h.lines, fmt.Sprint("fail ", i, " ", []string{"finished", "passed", "refused"}[then]))
 }

@@ -238,7 +238,7 @@ func compose(guests []behaviour, request, response message) played {
 			if i == 0 {
 				return played{refused: true}
 			}
-			out.local, response, last = true, message{headers: ":status=503", noBody: true}, i-1
+			out.local, response, last = true, message{headers: ":status=503 x-extproc-failure=1", noBody: true}, i-1
 			break
 		}
 		if b.local != "" {
@@ -261,7 +261,7 @@ func compose(guests []behaviour, request, response message) played {
 		case b.fails == "response" && i == 0:
 			return played{refused: true}
 		case b.fails == "response":
-			response, out.untouched[Response] = message{headers: ":status=503", noBody: true}, false
+			response, out.untouched[Response] = message{headers: ":status=503 x-extproc-failure=1", noBody: true}, false
 		default:
 			touches(Response, b.response)
 			response = b.apply(Response, response)

@@ -120,6 +120,7 @@ func (r *reader) plugin(n *yaml.Node, at, dir string, log *slog.Logger) (*Spec, 
 			return r.mapping(n, at, fields{
 				"timeout":   r.duration(&s.Limits.Timeout),
 				"memory":    r.size(&s.Limits.Memory),
+				"body":      r.size(&s.Limits.Body),
 				"instances": r.positive(&s.Limits.Instances),
 			})
 		},

@@ -8,4 +8,6 @@ var (
 	ErrTrap = errors.New("trap")
 	// ErrTimeout: the guest ran longer than its limit.
 	ErrTimeout = errors.New("timeout")
+	// ErrTooLarge: the guest wants a body that is longer than its limit.
+	ErrTooLarge = errors.New("body too large")
 )

@@ -1,6 +1,9 @@
 package plugin
 
-import "context"
+import (
+	"context"
+	"strconv"
+)
 
 // Exchange is one HTTP request and its response as a plugin sees them. It is
 // plain data: the server writes what arrives, the guest writes what is to
@@ -82,6 +85,16 @@ type LocalResponse struct {
 // Complete says whether the guest has done all it had to for this message.
 func (m *Message) Complete() bool {
 	return m.Released && (m.Plan == Untouched || m.Out.Ended)
+}
+
+// announced is the length of the body that the headers tell, if they do.
+func (m *Message) announced() (uint64, bool) {
+	text, ok := m.Original.Get("content-length")
+	if !ok {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(string(text), 10, 64)
+	return n, err == nil
 }
 
 // intact says whether the guest can be left out with nothing lost.

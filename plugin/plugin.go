@@ -29,8 +29,9 @@ type Plugin struct {
 	// are better asked for ahead.
 	ReadsResponse, ReadsResponseFirst atomic.Bool
 
-	digest [sha256.Size]byte
-	refs   atomic.Int64
+	digest   [sha256.Size]byte
+	refs     atomic.Int64
+	renewals renewals
 }
 
 // NewPlugin is a plugin whose module is loaded already. The caller holds one

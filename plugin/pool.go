@@ -153,6 +153,18 @@ func (p *Pool[T]) Discard(v T) {
 	p.gone()
 }
 
+// Drain ends what is idle, so that it is made anew. What is leased is its user's
+// to discard.
+func (p *Pool[T]) Drain() {
+	p.mu.Lock()
+	idle := p.idle
+	p.idle = nil
+	p.mu.Unlock()
+	for _, v := range idle {
+		p.Discard(v)
+	}
+}
+
 // gone takes note that there is one less, and sees to its successor.
 func (p *Pool[T]) gone() {
 	p.mu.Lock()

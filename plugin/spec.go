@@ -50,6 +50,8 @@ type Limits struct {
 	Timeout time.Duration
 	// Memory is the most bytes one instance's linear memory may reach.
 	Memory uint64
+	// Body is the most bytes of one body that the guest may read; 0 is any number.
+	Body uint64
 	// Instances is how many instances may exist at once; exchanges beyond wait.
 	Instances int
 }
@@ -63,7 +65,7 @@ const (
 	FailClose FailStrategy = iota
 	// FailOpen: the exchange goes on without the plugin, if nothing is missing then.
 	FailOpen
-	// FailReload: as FailClose, and the plugin's VM is replaced at once.
+	// FailReload: as FailClose, and the plugin's instances are replaced.
 	FailReload
 )
 

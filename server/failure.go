@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"time"
 
+	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+
 	"github.com/extproc/extproc/plugin"
 )
 
@@ -13,10 +15,13 @@ import (
 // plugin's own is of what plugins want and the proxy can't be sent: the policy is
 // still to be asked, and fail returns nil if the exchange goes on without them.
 //
-// The answer is 503, as long as no response has gone out; after that the same
+// The answer is 503, or what the failure asks for, as long as no response has gone out; after that the same
 // answer makes the proxy cut the response, which is better than one that looks
 // whole.
 func (p *process) fail(err error) error {
+	if p.ctx.Err() != nil {
+		return errGone // the exchange is over, and nobody has failed
+	}
 	if !errors.Is(err, plugin.ErrRefused) {
 		err = p.chain.Fail(err)
 		for i := range p.halves {
@@ -28,10 +33,24 @@ func (p *process) fail(err error) error {
 	if err == nil {
 		return nil
 	}
-	if err := p.send(immediate(http.StatusServiceUnavailable, nil, nil, "extproc_plugin_failed")); err != nil {
+	if err := p.send(refusing(err)); err != nil {
 		return err
 	}
 	return errEnd
+}
+
+// refusing is the answer to an exchange that is refused: a status and a mark, and
+// nothing of what went wrong inside.
+func refusing(err error) *extprocv3.ProcessingResponse {
+	no := &plugin.Refusal{Status: http.StatusServiceUnavailable}
+	errors.As(err, &no)
+	marked := &extprocv3.HeaderMutation{}
+	for _, f := range no.Headers() {
+		if f.Name[0] != ':' {
+			marked.SetHeaders = append(marked.SetHeaders, option(f, false))
+		}
+	}
+	return immediate(no.Status, marked, nil, plugin.FailureDetails)
 }
 
 // Started implements plugin.Observer.
@@ -54,6 +73,18 @@ func (p *process) Failed(i int, err error, then plugin.Remedy) {
 		}
 	}
 	p.remedied(log, then)
+}
+
+// Renewed implements plugin.Observer.
+func (p *process) Renewed(i int, how plugin.Renewal) {
+	log := p.log.With("plugin", p.name(i), "exchange", p.ex.ID)
+	if how == plugin.RenewedSoon {
+		p.meter(i).backoffs.Inc()
+		log.Debug("the plugin's instances are not replaced yet again")
+		return
+	}
+	p.meter(i).reloads.Inc()
+	log.Warn("the plugin's instances are replaced")
 }
 
 func (p *process) remedied(log *slog.Logger, then plugin.Remedy) {

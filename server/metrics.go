@@ -13,7 +13,7 @@ import (
 type metrics struct {
 	started, received, sent, failed, allowed, rejected prometheus.Counter
 
-	exchanges, failures, traps, timeouts, seconds *prometheus.CounterVec
+	exchanges, failures, traps, timeouts, reloads, backoffs, seconds *prometheus.CounterVec
 
 	mu     sync.RWMutex
 	meters map[string]*meter
@@ -21,7 +21,7 @@ type metrics struct {
 
 // meter is the metrics of one plugin.
 type meter struct {
-	exchanges, failures, traps, timeouts, seconds prometheus.Counter
+	exchanges, failures, traps, timeouts, reloads, backoffs, seconds prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer, current *plugin.Current) *metrics {
@@ -47,6 +47,8 @@ func newMetrics(reg prometheus.Registerer, current *plugin.Current) *metrics {
 		failures:  vector("failures_total", "Exchanges in which the plugin failed, for whatever reason."),
 		traps:     vector("traps_total", "Exchanges in which the plugin trapped."),
 		timeouts:  vector("timeouts_total", "Exchanges in which the plugin ran too long."),
+		reloads:   vector("reloads_total", "Times that the plugin's instances were replaced as FAIL_RELOAD says."),
+		backoffs:  vector("reload_backoffs_total", "Failures after which they were not, as they had been a moment before."),
 		seconds:   vector("seconds_total", "Time spent in the plugin."),
 		meters:    map[string]*meter{},
 	}
@@ -68,6 +70,8 @@ func (m *metrics) plugin(name string) *meter {
 			failures:  m.failures.WithLabelValues(name),
 			traps:     m.traps.WithLabelValues(name),
 			timeouts:  m.timeouts.WithLabelValues(name),
+			reloads:   m.reloads.WithLabelValues(name),
+			backoffs:  m.backoffs.WithLabelValues(name),
 			seconds:   m.seconds.WithLabelValues(name),
 		}
 		m.meters[name] = one

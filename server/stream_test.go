@@ -170,6 +170,10 @@ func show(resp *extprocv3.ProcessingResponse) string {
 		common(&extprocv3.CommonResponse{HeaderMutation: r.ResponseTrailers.GetHeaderMutation()})
 	case *extprocv3.ProcessingResponse_ImmediateResponse:
 		fmt.Fprintf(&b, "immediate %d", r.ImmediateResponse.GetStatus().GetCode())
+		if r.ImmediateResponse.GetDetails() == plugin.FailureDetails {
+			showFailure(&b, r.ImmediateResponse)
+			break
+		}
 		common(&extprocv3.CommonResponse{HeaderMutation: r.ImmediateResponse.GetHeaders()})
 		if body := r.ImmediateResponse.GetBody(); len(body) > 0 {
 			fmt.Fprintf(&b, " body %s", body)
@@ -179,6 +183,18 @@ func show(resp *extprocv3.ProcessingResponse) string {
 		fmt.Fprintf(&b, " override %v/%v trailers %v/%v", m.GetRequestBodyMode(), m.GetResponseBodyMode(), m.GetRequestTrailerMode(), m.GetResponseTrailerMode())
 	}
 	return b.String()
+}
+
+// showFailure writes what an answer to a failed exchange has beside its mark.
+func showFailure(b *strings.Builder, r *extprocv3.ImmediateResponse) {
+	for _, op := range text(r.GetHeaders()) {
+		if op != "="+plugin.FailureHeader+": 1" {
+			b.WriteString(" " + op)
+		}
+	}
+	if n := len(text(r.GetHeaders())); n != 1 || len(r.GetBody()) > 0 {
+		fmt.Fprintf(b, " (%d fields, body %q, expected the mark alone)", n, r.GetBody())
+	}
 }
 
 // service is a service of one scripted plugin.

@@ -181,9 +181,22 @@ func (m *machine) lease(ctx context.Context) (*vm, error) {
 }
 
 func (m *machine) giveBack(v *vm) {
-	v.active.Add(-1)
+	if v.active.Add(-1) == 0 && v.retired.Load() {
+		v.close()
+	}
 	if m.pool != nil {
 		m.pool.giveBack(v)
+	}
+}
+
+// renew replaces all VMs.
+func (m *machine) renew() {
+	if m.pool != nil {
+		m.pool.renew()
+		return
+	}
+	for _, w := range m.workers {
+		go w.renew()
 	}
 }
 
@@ -306,22 +319,10 @@ func (w *worker) lost(v *vm, err error) {
 	go w.restart(v)
 }
 
-// Failed starts are repeated ever more seldom.
-const (
-	backoffBase = time.Second
-	backoffMost = time.Minute
-)
-
 func (w *worker) restart(old *vm) {
 	old.close() // its exchanges won't touch it any more
 	m := w.machine
-	base, most := m.key.backoff.Base, m.key.backoff.Most
-	if base <= 0 {
-		base = backoffBase
-	}
-	if most <= 0 {
-		most = max(backoffMost, base)
-	}
+	base, most := m.key.backoff.Bounds() // failed starts are repeated ever more seldom
 	for backoff := base; ; backoff = min(2*backoff, most) {
 		err := w.start()
 		if err == nil {
@@ -333,6 +334,48 @@ func (w *worker) restart(old *vm) {
 		case <-m.ctx.Done():
 			return
 		}
+	}
+}
+
+// renew puts a new VM in the place of one that still works, if one starts.
+func (w *worker) renew() {
+	m := w.machine
+	m.growing.Lock()
+	defer m.growing.Unlock()
+	w.mu.Lock()
+	old := w.vm
+	w.mu.Unlock()
+	if old == nil {
+		return // it is being replaced
+	}
+	v, err := m.startVM(m.ctx)
+	if err != nil {
+		m.first.log(slog.LevelError, "a VM is not replaced, as no other starts", slog.Any("error", err))
+		return
+	}
+	w.mu.Lock()
+	wanted := w.vm == old && !w.closed
+	if wanted {
+		w.vm = v
+	}
+	w.mu.Unlock()
+	if !wanted {
+		v.close()
+		return
+	}
+	old.retire()
+}
+
+// retire ends a VM that no exchange finds any more, once the last has left it.
+func (v *vm) retire() {
+	v.mu.Lock()
+	for _, root := range v.roots {
+		root.setTick(0)
+	}
+	v.mu.Unlock()
+	v.retired.Store(true)
+	if v.active.Load() == 0 {
+		v.close()
 	}
 }
 

@@ -33,7 +33,10 @@ type Module struct {
 	closed chan struct{} // once closing: closed when using is 0
 }
 
-var _ plugin.Module = (*Module)(nil)
+var (
+	_ plugin.Module    = (*Module)(nil)
+	_ plugin.Renewable = (*Module)(nil)
+)
 
 func newModule(a *ABI, wasm []byte, spec *plugin.Spec) *Module {
 	p := &Module{abi: a, spec: spec, rootID: spec.RootID(), services: a.services.For(spec.Callouts)}
@@ -155,6 +158,9 @@ func (p *Module) giveBack(v *vm) { p.machine.giveBack(v) }
 
 // Instances implements plugin.Counted: VMs with exchanges and without.
 func (p *Module) Instances() (busy, idle int) { return p.machine.count() }
+
+// Renew implements plugin.Renewable. VMs that plugins share are replaced for all.
+func (p *Module) Renew() { p.machine.renew() }
 
 // Close implements plugin.Module. It waits for exchanges under way, and for a
 // root context that is not done yet to call proxy_done.

@@ -15,6 +15,7 @@ type pool struct {
 	machine *machine
 	vms     *plugin.Pool[*vm]
 	busy    atomic.Int32
+	age     atomic.Uint64 // counts the times that all were replaced
 }
 
 // state is what a VM is taken back to.
@@ -33,9 +34,17 @@ func (p *pool) fill(ctx context.Context) (err error) {
 	return err
 }
 
+// renew has all VMs made anew.
+func (p *pool) renew() {
+	p.age.Add(1)
+	p.vms.Drain()
+}
+
 func (p *pool) start(ctx context.Context) (*vm, error) {
+	age := p.age.Load()
 	v, err := p.machine.startVM(ctx)
 	if err == nil {
+		v.age = age
 		v.mu.Lock()
 		v.save()
 		v.mu.Unlock()
@@ -56,7 +65,7 @@ func (p *pool) lease(ctx context.Context) (*vm, error) {
 func (p *pool) giveBack(v *vm) {
 	p.busy.Add(-1)
 	v.mu.Lock()
-	ok := v.restore()
+	ok := v.age == p.age.Load() && v.restore()
 	v.mu.Unlock()
 	if ok {
 		p.vms.Return(v)

@@ -51,6 +51,9 @@ type vm struct {
 	saved          *state // what the VM can be taken back to
 	dead           error  // why it can't be called any more
 	active         atomic.Int32
+	retired        atomic.Bool // another has taken its place
+	age            uint64      // of its pool when it was made
+	closing        sync.Once
 	events         events
 }
 
@@ -218,11 +221,13 @@ func (v *vm) close() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.die(errClosed)
-	v.watch.Close()
-	if v.mod != nil {
-		_ = v.mod.Close(context.Background()) // it has nothing to fail with
-	}
-	v.memories.Free()
+	v.closing.Do(func() {
+		v.watch.Close()
+		if v.mod != nil {
+			_ = v.mod.Close(context.Background()) // it has nothing to fail with
+		}
+		v.memories.Free()
+	})
 }
 
 // events are calls that something outside asks for: timers, queues, callouts.

@@ -382,3 +382,48 @@ func TestShutdown(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// TestRenew: new exchanges get VMs that have just started, those under way end on
+// the old ones, and those are closed then.
+func TestRenew(t *testing.T) {
+	for _, isolation := range []plugin.Isolation{plugin.Shared, plugin.PerStream} {
+		t.Run(fmt.Sprint(isolation), func(t *testing.T) {
+			var starts atomic.Int32
+			m, _ := perform(t, newABI(t, Config{Workers: 1}), script{
+				onVMStart:        func(*player) uint32 { starts.Add(1); return 1 },
+				onRequestHeaders: func(*player) uint32 { return 0 },
+			}, func(s *plugin.Spec) { s.Name, s.VM.Isolation = t.Name(), isolation })
+			old := begin(t, m).request(true).ok()
+			vm := old.guest.(*lease).stream.vm
+			m.Renew()
+			waitFor(t, "another VM", func() bool { return starts.Load() >= 2 || isolation == plugin.PerStream })
+			waitFor(t, "an exchange in another VM", func() bool {
+				c := begin(t, m).request(true).ok()
+				defer c.guest.Close()
+				return c.guest.(*lease).stream.vm != vm
+			})
+			old.response(true).ok()
+			vm.mu.Lock()
+			dead := vm.dead
+			vm.mu.Unlock()
+			if dead != nil {
+				t.Errorf("the VM of an exchange under way has ended: %v", dead)
+			}
+			old.guest.Close()
+			waitFor(t, "the end of the old VM", func() bool {
+				vm.mu.Lock()
+				defer vm.mu.Unlock()
+				return errors.Is(vm.dead, errClosed)
+			})
+		})
+	}
+}
+
+func waitFor(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("no %s", what)
+		}
+	}
+}

@@ -234,3 +234,23 @@ func TestReload(t *testing.T) {
 	}
 	checkGoroutines(t, before)
 }
+
+// An exchange under way ends on the instance that it has, whatever is renewed.
+func TestRenew(t *testing.T) {
+	m := load(t, example("header-rules", "rust"))
+	want := newProxy(t, m, get("/"), okResponse).run()
+	p := newProxy(t, m, get("/"), okResponse)
+	p.arrive(plugin.Request)
+	if _, err := p.guest.Step(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	m.Module.(plugin.Renewable).Renew()
+	for _, got := range []outcome{p.run(), newProxy(t, m, get("/"), okResponse).run()} {
+		if got.err != nil || !reflect.DeepEqual(got.response, want.response) {
+			t.Errorf("got %+v, expected %+v", got, want)
+		}
+	}
+	if busy, _ := m.Module.(plugin.Counted).Instances(); busy > 1 {
+		t.Errorf("%d instances are busy", busy)
+	}
+}

@@ -323,7 +323,7 @@ func (g *guest) release(ctx context.Context) {
 	inst := g.inst
 	g.inst = nil
 	inst.guest = nil
-	if g.result == nil && !inst.overran() && inst.abi.Reset(ctx) {
+	if g.result == nil && !inst.overran() && inst.age == g.mod.age.Load() && inst.abi.Reset(ctx) {
 		g.mod.pool.Return(inst)
 	} else {
 		g.mod.pool.Discard(inst)

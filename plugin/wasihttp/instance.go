@@ -17,6 +17,7 @@ type instance struct {
 	handler *abi.Func
 	guest   *guest // whose exchange it works on
 	watch   plugin.Watchdog
+	age     uint64 // of the module when it was made
 
 	next  func() (struct{}, bool)
 	stop  func()

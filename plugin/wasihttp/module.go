@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/extproc/extproc/abi"
@@ -21,11 +22,14 @@ type Module struct {
 	linked    *abi.Linked
 	pool      *plugin.Pool[*instance]
 	guests    sync.Pool
+	// age counts the times that all instances were replaced.
+	age atomic.Uint64
 }
 
 var (
-	_ plugin.Module  = (*Module)(nil)
-	_ plugin.Counted = (*Module)(nil)
+	_ plugin.Module    = (*Module)(nil)
+	_ plugin.Counted   = (*Module)(nil)
+	_ plugin.Renewable = (*Module)(nil)
 )
 
 // startLimit is how long an instance may take to start.
@@ -36,6 +40,7 @@ const startLimit = 10 * time.Second
 func (m *Module) instantiate(ctx context.Context) (*instance, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, startLimit, fmt.Errorf("did not start within %v", startLimit))
 	defer cancel()
+	age := m.age.Load()
 	g := m.newGuest()
 	i, err := m.linked.Instantiate(ctx, g)
 	g.endLog()
@@ -50,7 +55,9 @@ func (m *Module) instantiate(ctx context.Context) (*instance, error) {
 		i.Close(ctx)
 		return nil, fmt.Errorf("%s exports no function handle", handlerInterface)
 	}
-	return newInstance(i, handler), nil
+	inst := newInstance(i, handler)
+	inst.age = age
+	return inst, nil
 }
 
 // Start implements plugin.Module. The instance is leased with the first step,
@@ -118,6 +125,12 @@ func (m *Module) Needs() plugin.Needs {
 
 // Instances implements plugin.Counted.
 func (m *Module) Instances() (busy, idle int) { return m.pool.Count() }
+
+// Renew implements plugin.Renewable.
+func (m *Module) Renew() {
+	m.age.Add(1)
+	m.pool.Drain()
+}
 
 // Close implements plugin.Module. It waits for exchanges under way.
 func (m *Module) Close(ctx context.Context) error {
