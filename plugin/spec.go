@@ -38,6 +38,10 @@ type Spec struct {
 	// ReadsMetadata and WritesMetadata are the namespaces of dynamic metadata that
 	// the guest is to see and may set, beside those that its kind always does.
 	ReadsMetadata, WritesMetadata []string
+	// Store is where the guest keeps what it shares; all plugins of a configuration
+	// have the same. VM.ID names its part of it.
+	Store      Store
+	SharedData SharedData
 	// VM is for proxy-wasm modules.
 	VM VM
 	// Log receives the guest's output and messages about it.

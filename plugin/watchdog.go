@@ -17,6 +17,8 @@ type Watchdog struct {
 	due      time.Duration // when the timer fires; 0 when it isn't armed
 	deadline time.Duration // 0 while the guest doesn't run
 	began    time.Duration
+	paused   time.Duration // when it was paused, 0 if it isn't
+	left     time.Duration // until the deadline then
 	bit      bool
 }
 
@@ -52,6 +54,38 @@ func (w *Watchdog) End() time.Duration {
 	defer w.mu.Unlock()
 	w.deadline = 0
 	return elapsed() - w.began
+}
+
+// Pause takes note that the guest, which runs, waits for something outside from
+// now on. Until Resume its time stands still.
+func (w *Watchdog) Pause() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.deadline == 0 {
+		return
+	}
+	w.paused = elapsed()
+	w.left = w.deadline - w.paused
+	w.deadline = 0
+}
+
+// Resume takes note that the guest goes on, and returns how long it has waited.
+func (w *Watchdog) Resume() time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.paused == 0 {
+		return 0
+	}
+	now := elapsed()
+	waited := now - w.paused
+	w.paused = 0
+	w.began += waited
+	left := max(w.left, 1)
+	w.deadline = now + left
+	if w.due == 0 || w.due > w.deadline {
+		w.arm(left)
+	}
+	return waited
 }
 
 // Left is how long the guest may still run.

@@ -40,7 +40,7 @@ func serveCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			o.guests.services = host.NewServices()
+			o.guests.services = host.NewServices(nil)
 			abis, free, err := guests(cmd.Context(), o.guests)
 			if err != nil {
 				return err

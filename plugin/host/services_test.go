@@ -20,13 +20,13 @@ func TestServices(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	services := NewServices()
+	services := NewServices(nil)
 	defer services.Client.Close()
-	a := services.For(map[string]*plugin.Cluster{"c": {URL: u}})
-	b := services.For(map[string]*plugin.Cluster{"d": {URL: u}})
-	_ = a.Data.Set("vm", "k", []byte("v"), 0)
-	if v, _, _ := b.Data.Get("vm", "k"); string(v) != "v" {
-		t.Errorf("b sees %q", v)
+	a := using(t, services, &plugin.Spec{Callouts: map[string]*plugin.Cluster{"c": {URL: u}}})
+	b := using(t, services, &plugin.Spec{Callouts: map[string]*plugin.Cluster{"d": {URL: u}}})
+	_ = a.Data.Put(t.Context(), "k", []byte("v"), Always)
+	if e, _ := b.Data.Get(t.Context(), "k"); string(e.Value) != "v" {
+		t.Errorf("b sees %q", e.Value)
 	}
 	if r := answer(t, a.Callouts, get("/")); string(r.Body) != "ok" {
 		t.Errorf("%q %v", r.Body, r.Err)
@@ -47,6 +47,16 @@ func TestServices(t *testing.T) {
 	}
 }
 
+func using(t *testing.T, s *Services, spec *plugin.Spec) *Services {
+	t.Helper()
+	own, err := s.For(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(own.Close)
+	return own
+}
+
 // TestReloads: plugins that come and go leave nothing behind, also with ever
 // other certificates.
 func TestReloads(t *testing.T) {
@@ -55,14 +65,14 @@ func TestReloads(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	services := NewServices()
+	services := NewServices(nil)
 	before := runtime.NumGoroutine()
 	for i := range 1000 {
-		own := services.For(map[string]*plugin.Cluster{"c": {URL: u, TLS: plugin.TLS{ServerName: fmt.Sprint(i % 500)}}})
+		own := using(t, services, &plugin.Spec{Callouts: map[string]*plugin.Cluster{"c": {URL: u, TLS: plugin.TLS{ServerName: fmt.Sprint(i % 500)}}}})
 		if r := answer(t, own.Callouts, get("/")); r.Err != nil {
 			t.Fatal(r.Err)
 		}
-		own.Callouts.Close()
+		own.Close()
 	}
 	if n := len(services.Client.transports.all); n > maxTransports {
 		t.Errorf("%d transports", n)

@@ -20,6 +20,8 @@ type hostcall struct {
 	call     func(*call) Status
 	// anytime marks what may also be called from an allocator.
 	anytime bool
+	// waits marks what may have to wait for a store.
+	waits bool
 }
 
 // hostcalls is THE table of hostcalls. A module that imports one which the
@@ -60,12 +62,12 @@ var hostcalls = []hostcall{
 	{name: "proxy_grpc_close", versions: all, params: []kind{num32}, call: grpcClose},
 	{name: "proxy_get_status", versions: all, params: []kind{out32, bytesOut}, call: callStatus},
 
-	{name: "proxy_get_shared_data", versions: all, params: []kind{bytesIn, bytesOut, out32}, call: sharedData},
-	{name: "proxy_set_shared_data", versions: all, params: []kind{bytesIn, bytesIn, num32}, call: setSharedData},
-	{name: "proxy_register_shared_queue", versions: all, params: []kind{bytesIn, out32}, call: registerQueue},
-	{name: "proxy_resolve_shared_queue", versions: all, params: []kind{bytesIn, bytesIn, out32}, call: resolveQueue},
-	{name: "proxy_enqueue_shared_queue", versions: all, params: []kind{num32, bytesIn}, call: enqueue},
-	{name: "proxy_dequeue_shared_queue", versions: all, params: []kind{num32, bytesOut}, call: dequeue},
+	{name: "proxy_get_shared_data", versions: all, params: []kind{bytesIn, bytesOut, out32}, call: sharedData, waits: true},
+	{name: "proxy_set_shared_data", versions: all, params: []kind{bytesIn, bytesIn, num32}, call: setSharedData, waits: true},
+	{name: "proxy_register_shared_queue", versions: all, params: []kind{bytesIn, out32}, call: registerQueue, waits: true},
+	{name: "proxy_resolve_shared_queue", versions: all, params: []kind{bytesIn, bytesIn, out32}, call: resolveQueue, waits: true},
+	{name: "proxy_enqueue_shared_queue", versions: all, params: []kind{num32, bytesIn}, call: enqueue, waits: true},
+	{name: "proxy_dequeue_shared_queue", versions: all, params: []kind{num32, bytesOut}, call: dequeue, waits: true},
 
 	{name: "proxy_define_metric", versions: all, params: []kind{num32, bytesIn, out32}, call: defineMetric},
 	{name: "proxy_increment_metric", versions: all, params: []kind{num32, num64}, call: incrementMetric},

@@ -228,7 +228,12 @@ func (v *vm) hostcall(row *hostcall, stack []uint64) Status {
 	c.cx = v.effectiveContext()
 	status := v.decode(c, row.params, stack)
 	if status == OK {
-		if status = row.call(c); status == OK {
+		if row.waits {
+			status = v.wait(row, c)
+		} else {
+			status = row.call(c)
+		}
+		if status == OK {
 			if s := v.encode(c, row.params, stack); s != OK {
 				status = s
 			}

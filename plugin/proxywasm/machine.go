@@ -14,23 +14,27 @@ import (
 
 	"github.com/extproc/extproc/abi/memory"
 	"github.com/extproc/extproc/plugin"
+	"github.com/extproc/extproc/plugin/host"
 )
 
 // machine is what plugins share that agree on vm_id, module and configuration of
 // the VM: the compiled code, and the VMs that run it.
 type machine struct {
-	abi      *ABI
-	key      machineKey
-	refs     int // under abi.mu
-	code     *code
-	memories *memory.Allocator
-	vmID     string
-	config   []byte
-	env      []string // "name=value"
-	limits   plugin.Limits
-	first    *Module // whose log tells what concerns no plugin
-	ctx      context.Context
-	cancel   context.CancelFunc
+	abi       *ABI
+	key       machineKey
+	refs      int // under abi.mu
+	code      *code
+	memories  *memory.Allocator
+	vmID      string
+	config    []byte
+	env       []string // "name=value"
+	limits    plugin.Limits
+	first     *Module // whose log tells what concerns no plugin
+	ctx       context.Context
+	cancel    context.CancelFunc
+	store     *host.Store
+	revisions revisions
+	queues    queueIDs
 
 	workers []*worker // without isolation by stream
 	turn    atomic.Uint32
@@ -59,7 +63,7 @@ func newMachine(ctx context.Context, a *ABI, key machineKey, wasm []byte, p *Mod
 		return nil, errors.Join(err, c.close(ctx))
 	}
 	m := &machine{
-		abi: a, key: key, code: c, vmID: key.vmID, config: []byte(key.config), limits: key.limits, first: p,
+		abi: a, key: key, code: c, vmID: key.vmID, config: []byte(key.config), limits: key.limits, first: p, store: p.services.Store,
 		memories: memory.NewAllocator(memory.Config{MaxBytes: limit / wasmPage * wasmPage, Idle: idleMemories}),
 	}
 	m.ctx, m.cancel = context.WithCancel(context.Background())

@@ -21,7 +21,7 @@ type Module struct {
 	abi    *ABI
 	spec   *plugin.Spec
 	rootID string
-	// services are the ABI's, with the plugin's own callouts.
+	// services are the ABI's as the plugin sees them.
 	services *host.Services
 	machine  *machine
 	streams  sync.Pool
@@ -38,8 +38,8 @@ var (
 	_ plugin.Renewable = (*Module)(nil)
 )
 
-func newModule(a *ABI, wasm []byte, spec *plugin.Spec) *Module {
-	p := &Module{abi: a, spec: spec, rootID: spec.RootID(), services: a.services.For(spec.Callouts)}
+func newModule(a *ABI, wasm []byte, spec *plugin.Spec, services *host.Services) *Module {
+	p := &Module{abi: a, spec: spec, rootID: spec.RootID(), services: services}
 	p.odd.Store(p.rootID != "" && !mentions(wasm, p.rootID))
 	return p
 }
@@ -55,6 +55,7 @@ type machineKey struct {
 	isolation plugin.Isolation
 	allowed   string // the capabilities, or "*"
 	backoff   plugin.Backoff
+	store     plugin.Store
 	alone     *Module // with isolation, VMs are not shared
 }
 
@@ -63,7 +64,7 @@ func (p *Module) key(code [sha256.Size]byte) machineKey {
 	k := machineKey{
 		code: code, vmID: spec.VM.ID, config: string(spec.VM.Config), limits: spec.Limits,
 		workers: spec.VM.Workers, isolation: spec.VM.Isolation, backoff: spec.VM.Backoff,
-		allowed: "*",
+		store: spec.Store, allowed: "*",
 	}
 	if k.workers <= 0 {
 		k.workers = p.abi.cfg.Workers
@@ -182,5 +183,7 @@ func (p *Module) Close(ctx context.Context) error {
 	}
 	p.machine.part(ctx, p)
 	p.services.Callouts.Close()
-	return p.abi.drop(ctx, p.machine)
+	err := p.abi.drop(ctx, p.machine)
+	p.services.Close()
+	return err
 }

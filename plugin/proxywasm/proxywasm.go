@@ -76,7 +76,7 @@ func New(ctx context.Context, cfg Config) (*ABI, error) {
 	}
 	a := &ABI{cfg: cfg, services: cfg.Services, machines: map[machineKey]*machine{}}
 	if a.services == nil {
-		a.services = host.NewServices()
+		a.services = host.NewServices(nil)
 	}
 	rc := wazero.NewRuntimeConfigCompiler()
 	if cfg.Interpreter {
@@ -122,23 +122,26 @@ func (*ABI) Detect(wasm []byte) bool {
 
 // Load implements plugin.ABI. All VMs of the plugin have started when it returns.
 func (a *ABI) Load(ctx context.Context, wasm []byte, spec *plugin.Spec) (plugin.Module, error) {
-	m, err := a.load(ctx, wasm, spec)
+	services, err := a.services.For(spec)
 	if err != nil {
+		return nil, err
+	}
+	m, err := a.load(ctx, wasm, spec, services)
+	if err != nil {
+		services.Close()
 		return nil, fmt.Errorf("plugin %s: %w", spec.Name, err)
 	}
 	return m, nil
 }
 
-func (a *ABI) load(ctx context.Context, wasm []byte, spec *plugin.Spec) (*Module, error) {
-	p := newModule(a, wasm, spec)
+func (a *ABI) load(ctx context.Context, wasm []byte, spec *plugin.Spec, services *host.Services) (*Module, error) {
+	p := newModule(a, wasm, spec, services)
 	mc, err := a.machine(ctx, wasm, p)
 	if err != nil {
-		p.services.Callouts.Close()
 		return nil, err
 	}
 	p.machine = mc
 	if err := mc.join(ctx, p); err != nil {
-		p.services.Callouts.Close()
 		return nil, errors.Join(err, a.drop(ctx, mc))
 	}
 	return p, nil
@@ -171,14 +174,6 @@ func (a *ABI) drop(ctx context.Context, m *machine) error {
 		return nil
 	}
 	delete(a.machines, m.key)
-	alone := true
-	for key := range a.machines {
-		alone = alone && key.vmID != m.key.vmID
-	}
-	if alone { // as in Envoy, what a vm_id shares goes with its last VM
-		a.services.Data.Forget(m.vmID)
-		a.services.Queues.Forget(m.vmID)
-	}
 	a.mu.Unlock()
 	return m.close(ctx)
 }

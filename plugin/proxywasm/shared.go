@@ -1,69 +1,75 @@
 package proxywasm
 
 import (
-	"slices"
+	"errors"
+	"sync/atomic"
 
 	"github.com/extproc/extproc/plugin/host"
 )
 
 func sharedData(c *call) Status {
-	value, cas, ok := c.cx.vm.services().Data.Get(c.cx.vm.machine.vmID, string(c.bytes(0)))
-	if !ok {
-		return NotFound
+	m := c.cx.vm.machine
+	e, err := c.cx.plugin.services.Data.Get(m.ctx, c.cx.vm.name(c.bytes(0)))
+	if err != nil {
+		return statusOf(err)
 	}
-	c.data, c.num[0] = value, uint64(cas)
+	c.data, c.num[0] = e.Value, uint64(m.revisions.of(e.Revision))
 	return OK
 }
 
+// setSharedData sets a key without a value whatever version is given, as Envoy
+// does.
 func setSharedData(c *call) Status {
-	return statusOf(c.cx.vm.services().Data.Set(c.cx.vm.machine.vmID, string(c.bytes(0)), slices.Clone(c.bytes(1)), c.u32(2)))
+	m := c.cx.vm.machine
+	data, key, value := c.cx.plugin.services.Data, c.cx.vm.name(c.bytes(0)), c.bytes(1)
+	version := c.u32(2)
+	if version == 0 {
+		return statusOf(data.Put(m.ctx, key, value, host.Always))
+	}
+	err := data.Put(m.ctx, key, value, host.Condition(m.revisions.revision(version)))
+	if !errors.Is(err, host.ErrCasMismatch) {
+		return statusOf(err)
+	}
+	if _, gone := data.Get(m.ctx, key); !errors.Is(gone, host.ErrNotFound) {
+		return statusOf(errors.Join(err, gone))
+	}
+	return statusOf(data.Put(m.ctx, key, value, host.Absent))
 }
 
-func registerQueue(c *call) Status {
-	root := c.cx.root
-	if root.id == 0 {
-		return InternalFailure
+// revisions maps those of a store, which have 64 bits, to the 32 that a guest has for
+// them, of which 0 stands for none.
+type revisions struct{ last atomic.Uint64 }
+
+const (
+	// span is how many versions there are.
+	span = 1<<32 - 1
+	// never is a revision that no key reaches.
+	never = 1 << 63
+)
+
+// of is the version of a revision that a guest gets to see.
+func (v *revisions) of(revision uint64) uint32 {
+	for {
+		last := v.last.Load()
+		if revision <= last || v.last.CompareAndSwap(last, revision) {
+			return uint32(revision%span) + 1
+		}
 	}
-	id, unregister := root.vm.services().Queues.Register(root.vm.machine.vmID, string(c.bytes(0)), func(id uint32) {
-		root.vm.post(func() { root.queueReady(id) })
-	})
-	if id == 0 {
-		return InternalFailure
-	}
-	root.queues = append(root.queues, unregister)
-	c.num[0] = uint64(id)
-	return OK
 }
 
-func (cx *Context) queueReady(id uint32) {
-	if cx.gone() {
-		return
+// revision is the latest one of those seen that has a version. One that the guest
+// holds for longer than it takes to write span times is taken for another, which
+// the key doesn't have.
+func (v *revisions) revision(version uint32) uint64 {
+	last := v.last.Load()
+	revision := last - last%span + uint64(version-1)
+	if revision > last && revision >= span {
+		revision -= span
 	}
-	cx.lines = 0
-	_, _ = cx.vm.invoke(cx, onQueueReady, uint64(cx.id), uint64(id)) // a failed VM has taken note
-}
-
-func resolveQueue(c *call) Status {
-	vmID := c.cx.vm.machine.vmID
-	if other := c.bytes(0); len(other) > 0 {
-		vmID = string(other)
+	if revision > last || revision == 0 {
+		return never
 	}
-	id, ok := c.cx.vm.services().Queues.Resolve(vmID, string(c.bytes(1)))
-	if !ok {
-		return NotFound
-	}
-	c.num[0] = uint64(id)
-	return OK
-}
-
-func enqueue(c *call) Status {
-	return statusOf(c.cx.vm.services().Queues.Enqueue(c.u32(0), slices.Clone(c.bytes(1))))
-}
-
-func dequeue(c *call) Status {
-	data, err := c.cx.vm.services().Queues.Dequeue(c.u32(0))
-	c.data = data
-	return statusOf(err)
+	return revision
 }
 
 func defineMetric(c *call) Status {

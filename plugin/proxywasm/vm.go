@@ -13,6 +13,7 @@ import (
 
 	"github.com/extproc/extproc/abi/memory"
 	"github.com/extproc/extproc/plugin"
+	"github.com/extproc/extproc/plugin/host"
 )
 
 // vm is an instance of a module with the contexts in it. Whoever calls into it or
@@ -36,6 +37,7 @@ type vm struct {
 	allocating bool
 	starting   bool          // the module, or the root context of a plugin
 	limited    time.Duration // how long the last call might take
+	waited     time.Duration // for the store, in the call that runs
 
 	base      Context // the VM context, of start functions and the allocator
 	current   *Context
@@ -47,6 +49,7 @@ type vm struct {
 
 	stdout, stderr lines
 	path           []byte // of the property that is asked for
+	names          map[string]string
 	callout        uint32 // counts the callouts
 	saved          *state // what the VM can be taken back to
 	dead           error  // why it can't be called any more
@@ -109,7 +112,7 @@ func (v *vm) invoke(cx *Context, id callbackID, args ...uint64) (uint32, error) 
 
 // run runs one of the module's functions on behalf of a context.
 func (v *vm) run(cx *Context, f api.Function, stack []uint64, name string) error {
-	v.current, v.effective = cx, 0
+	v.current, v.effective, v.waited = cx, 0, 0
 	limited := v.limit(cx)
 	err := f.CallWithStack(&v.ctx, stack)
 	if limited {
@@ -144,6 +147,47 @@ func (v *vm) limit(cx *Context) bool {
 	}
 	v.watch.Begin(limit)
 	return true
+}
+
+// patience is for how many timeouts of the store one callback may wait altogether:
+// waiting doesn't count as running time.
+const patience = 5
+
+// wait makes a hostcall that may have to wait for the store.
+func (v *vm) wait(row *hostcall, c *call) Status {
+	timeout := v.machine.store.Timeout
+	switch {
+	case timeout == 0:
+		return row.call(c)
+	case v.waited >= patience*timeout:
+		return InternalFailure
+	}
+	v.watch.Pause()
+	status := row.call(c)
+	v.waited += v.watch.Resume()
+	return status
+}
+
+// maxNames is how many names a VM keeps as strings.
+const maxNames = 64
+
+// name is a key or the name of a queue as a string. Guests use the same few again
+// and again, which are not to be allocated each time.
+func (v *vm) name(b []byte) string {
+	if name, ok := v.names[string(b)]; ok {
+		return name
+	}
+	if len(v.names) >= maxNames {
+		clear(v.names)
+	}
+	if v.names == nil {
+		v.names = map[string]string{}
+	}
+	name := string(b)
+	if len(name) <= host.MaxQueueName {
+		v.names[name] = name
+	}
+	return name
 }
 
 // allocate makes room in the guest's memory. The bytes are those of the guest.
