@@ -19,6 +19,7 @@ type Chain struct {
 	bounds Bounds
 	watch  Observer
 	wakes  wakes
+	due    Instant // when the step must have come to its end
 
 	// origin is the link that the response comes from: one that answers in the
 	// upstream's place, or else the upstream, behind the last.
@@ -60,6 +61,7 @@ type link struct {
 	guest  Guest     // while at work
 	due    bool      // it is to be stepped: something has changed for it
 	over   bool      // it will not be stepped any more
+	until  Instant   // when its time for the exchange is over
 	local  bool      // it answers in the upstream's place
 	wake   <-chan struct{}
 	relay  *relay
@@ -83,6 +85,9 @@ func (c *Chain) Init(ex *Exchange, plugins []*Plugin, bounds Bounds, watch Obser
 	}
 }
 
+// Hurry says when the next steps must have come to their end at the latest.
+func (c *Chain) Hurry(due Instant) { c.due = due }
+
 // Step lets the plugins act on what has arrived until all of them wait or are
 // done. The error is a *Refusal or that of ctx.
 func (c *Chain) Step(ctx context.Context) error {
@@ -90,6 +95,9 @@ func (c *Chain) Step(ctx context.Context) error {
 		c.ex.Request.pass()
 		c.ex.Response.pass()
 		return nil
+	}
+	if err := c.expire(); err != nil {
+		return err
 	}
 	if len(c.links) == 1 {
 		return c.stepAlone(ctx)
@@ -162,6 +170,9 @@ func (c *Chain) run(ctx context.Context, i int) error {
 	l.due = false
 	if l.guest == nil {
 		c.watch.Started(i)
+		if limit := l.plugin.Spec.Limits.Exchange; limit != 0 {
+			l.until = Now().In(limit)
+		}
 		guest, err := l.plugin.Module.Start(l.ex)
 		if err != nil {
 			return c.fail(i, err)
@@ -171,9 +182,10 @@ func (c *Chain) run(ctx context.Context, i int) error {
 	if err := l.excess(); err != nil {
 		return c.fail(i, err)
 	}
-	begin := time.Now()
+	l.ex.Due = c.due.Before(l.until)
+	begin := elapsed()
 	st, err := l.guest.Step(ctx)
-	c.watch.Ran(i, time.Since(begin))
+	c.watch.Ran(i, elapsed()-begin)
 	l.wake = st.Wake
 	if r := &l.ex.Response; !l.local && r.Released && !r.Arrived {
 		l.local = true

@@ -10,7 +10,10 @@ import (
 )
 
 // heard is an Observer that keeps what it heard.
-type heard struct{ lines []string }
+type heard struct {
+	lines  []string
+	errors []error
+}
 
 func (h *heard) Started(i int)          { h.lines = append(h.lines, fmt.Sprint("start ", i)) }
 func (h *heard) Ran(int, time.Duration) {}
@@ -18,7 +21,9 @@ func (h *heard) Ran(int, time.Duration) {}
 func (h *heard) Renewed(i int, how Renewal) {
 	h.lines = append(h.lines, fmt.Sprintf("renewed %d %d", i, how))
 }
-func (h *heard) Failed(i int, _ error, then Remedy) {
+
+func (h *heard) Failed(i int, err error, then Remedy) {
+	h.errors = append(h.errors, err)
 	h.lines = append(h.lines, fmt.Sprint("fail ", i, " ", []string{"finished", "passed", "refused"}[then]))
 }
 

@@ -6,7 +6,7 @@ import "errors"
 var (
 	// ErrTrap: the guest trapped; its instance is gone.
 	ErrTrap = errors.New("trap")
-	// ErrTimeout: the guest ran longer than its limit.
+	// ErrTimeout: the guest ran longer than its limit, or did not act in time.
 	ErrTimeout = errors.New("timeout")
 	// ErrTooLarge: the guest wants a body that is longer than its limit.
 	ErrTooLarge = errors.New("body too large")

@@ -16,6 +16,8 @@ type Exchange struct {
 	Response Message
 	// Attributes are what the proxy tells beside the messages; nil is nothing.
 	Attributes Attributes
+	// Due is when the plugin must have acted at the latest.
+	Due Instant
 
 	shared *shared // what plugins have left; the plugins of a chain share it
 }

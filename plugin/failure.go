@@ -14,7 +14,7 @@ type FailureKind uint8
 const (
 	// Trapped: the guest trapped or broke a rule of its ABI.
 	Trapped FailureKind = iota
-	// TimedOut: the guest ran for longer than Limits.Timeout.
+	// TimedOut: the guest ran for longer than it may.
 	TimedOut
 	// OutOfMemory: the guest trapped after it was refused memory.
 	OutOfMemory
@@ -24,9 +24,11 @@ const (
 	Unanswered
 	// TooLarge: a body is longer than Limits.Body.
 	TooLarge
+	// Late: the exchange waited for the plugin for too long.
+	Late
 )
 
-var failureNames = [...]string{"trapped", "timed out", "out of memory", "exited", "unanswered", "too large"}
+var failureNames = [...]string{"trapped", "timed out", "out of memory", "exited", "unanswered", "too large", "late"}
 
 // String is the kind in words: "timed out".
 func (k FailureKind) String() string { return failureNames[k] }
@@ -93,7 +95,7 @@ func (r *Refusal) Headers() Headers {
 
 // Failure is the error of an exchange whose guest failed. Its instance is gone.
 type Failure struct {
-	Plugin  string // its name
+	Plugin  string // its name, "" for all of a chain
 	Kind    FailureKind
 	Message string   // what happened, for people
 	Status  int      // of the response if the exchange is refused; 0 is 503
@@ -102,16 +104,21 @@ type Failure struct {
 }
 
 // Error names the plugin and what happened.
-func (f *Failure) Error() string { return fmt.Sprintf("plugin %s: %s", f.Plugin, f.Message) }
+func (f *Failure) Error() string {
+	if f.Plugin == "" {
+		return f.Message // of all plugins
+	}
+	return fmt.Sprintf("plugin %s: %s", f.Plugin, f.Message)
+}
 
 // Unwrap is the cause.
 func (f *Failure) Unwrap() error { return f.Err }
 
-// Is matches ErrTimeout for a guest that timed out, ErrTooLarge for a body, and
+// Is matches ErrTimeout for a guest that timed out or was late, ErrTooLarge for a body, and
 // ErrTrap for any other failure.
 func (f *Failure) Is(target error) bool {
 	switch f.Kind {
-	case TimedOut:
+	case TimedOut, Late:
 		return target == ErrTimeout
 	case TooLarge:
 		return target == ErrTooLarge

@@ -3,6 +3,7 @@ package plugin
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 )
@@ -64,7 +65,10 @@ func NewPool[T any](ctx context.Context, cfg PoolConfig[T]) (*Pool[T], error) {
 
 // Lease hands out one that nobody else uses until it is given back with Return
 // or Discard. It waits while Max are in use.
-func (p *Pool[T]) Lease(ctx context.Context) (T, error) {
+func (p *Pool[T]) Lease(ctx context.Context) (T, error) { return p.LeaseBy(ctx, 0) }
+
+// LeaseBy is Lease that waits until due at the latest.
+func (p *Pool[T]) LeaseBy(ctx context.Context, due Instant) (T, error) {
 	var none T
 	p.mu.Lock()
 	if p.closed {
@@ -87,12 +91,14 @@ func (p *Pool[T]) Lease(ctx context.Context) (T, error) {
 	p.waiting = append(p.waiting, wait)
 	p.mu.Unlock()
 
+	ctx, cancel := due.Context(ctx)
+	defer cancel()
 	select {
 	case g := <-wait:
 		return p.accept(ctx, g)
 	case <-ctx.Done():
 		p.leave(wait)
-		return none, context.Cause(ctx)
+		return none, fmt.Errorf("all %d are in use: %w", p.cfg.Max, context.Cause(ctx))
 	}
 }
 

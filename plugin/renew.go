@@ -54,11 +54,20 @@ func (r *renewals) due(b Backoff, now time.Time) bool {
 	return true
 }
 
+// guilty says whether a failure is one of the guest's own doing: waiting, or a body
+// that it may not read, makes no instance a bad one.
+func guilty(err error) bool {
+	if f := (*Failure)(nil); errors.As(err, &f) {
+		return f.Kind != TooLarge && f.Kind != Late
+	}
+	return errors.Is(err, ErrTrap)
+}
+
 // renew replaces the instances of a plugin whose guest has failed with err, if its
 // strategy says so, and reports whether it did, or put it off.
 func (p *Plugin) renew(err error) Renewal {
 	module, ok := p.Module.(Renewable)
-	if !ok || p.Spec.FailStrategy != FailReload || !errors.Is(err, ErrTrap) && !errors.Is(err, ErrTimeout) {
+	if !ok || p.Spec.FailStrategy != FailReload || !guilty(err) {
 		return NotRenewed
 	}
 	if !p.renewals.due(p.Spec.VM.Backoff, time.Now()) {

@@ -52,6 +52,12 @@ type Spec struct {
 type Limits struct {
 	// Timeout is how long a guest may run in one exchange, waiting not counted.
 	Timeout time.Duration
+	// Callback is how long it may run at a stretch: in one callback, or between two
+	// waits. 0 leaves it to Timeout.
+	Callback time.Duration
+	// Exchange is how long an exchange may be with the plugin, waiting included; 0
+	// is for ever.
+	Exchange time.Duration
 	// Memory is the most bytes one instance's linear memory may reach.
 	Memory uint64
 	// Body is the most bytes of one body that the guest may read; 0 is any number.

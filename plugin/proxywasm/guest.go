@@ -30,6 +30,7 @@ type stream struct {
 	properties map[string][]byte // set outside of a step, to be handed on in one
 	reroute    bool              // the guest wants another route
 	used       time.Duration     // running time so far
+	due        plugin.Instant    // of the exchange, in a step
 	wake       chan struct{}
 }
 
@@ -61,14 +62,16 @@ func (s *stream) step(ctx context.Context) (plugin.Status, error) {
 		return s.skip(), nil
 	}
 	if s.vm == nil {
-		v, err := s.plugin.lease(ctx)
+		v, err := s.plugin.lease(ctx, s.ex.Due)
 		if err != nil {
 			return plugin.Status{}, fmt.Errorf("plugin %s: no VM: %w", s.plugin.spec.Name, err)
 		}
 		s.vm = v
 	}
 	v := s.vm
-	v.mu.Lock()
+	if s.due = s.ex.Due; !v.lockBy(s.due) {
+		return plugin.Status{}, &plugin.Failure{Plugin: s.plugin.spec.Name, Kind: plugin.Late, Message: "its VM was at work for other exchanges for too long"}
+	}
 	defer v.mu.Unlock()
 	select {
 	case <-s.wake:
@@ -216,7 +219,7 @@ func (s *stream) close() {
 		return
 	}
 	v.mu.Lock()
-	v.stepping = s
+	v.stepping, s.due = s, 0
 	if s.made && v.dead == nil {
 		s.logging = true
 		for i := range s.halves {

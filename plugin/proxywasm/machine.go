@@ -171,9 +171,9 @@ func (v *vm) part(ctx context.Context, p *Module) {
 }
 
 // lease finds a VM for an exchange: of two workers the one with less to do.
-func (m *machine) lease(ctx context.Context) (*vm, error) {
+func (m *machine) lease(ctx context.Context, due plugin.Instant) (*vm, error) {
 	if m.pool != nil {
-		return m.pool.lease(ctx)
+		return m.pool.lease(ctx, due)
 	}
 	n := uint32(len(m.workers))
 	turn := m.turn.Add(1)
@@ -181,7 +181,7 @@ func (m *machine) lease(ctx context.Context) (*vm, error) {
 	if w.load() > other.load() {
 		w = other
 	}
-	return w.lease(ctx)
+	return w.lease(ctx, due)
 }
 
 func (m *machine) giveBack(v *vm) {
@@ -282,10 +282,13 @@ func (w *worker) load() int32 {
 
 // lease gives the VM, waiting for one that is being started. When the last start
 // has failed there is nothing to wait for.
-func (w *worker) lease(ctx context.Context) (*vm, error) {
+func (w *worker) lease(ctx context.Context, due plugin.Instant) (*vm, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.vm == nil && w.err == nil && !w.closed {
+		var cancel context.CancelFunc
+		ctx, cancel = due.Context(ctx)
+		defer cancel()
 		unwatch := context.AfterFunc(ctx, func() {
 			w.mu.Lock()
 			defer w.mu.Unlock()

@@ -66,6 +66,7 @@ func (p *Module) key(code [sha256.Size]byte) machineKey {
 		workers: spec.VM.Workers, isolation: spec.VM.Isolation, backoff: spec.VM.Backoff,
 		store: spec.Store, allowed: "*",
 	}
+	k.limits.Body, k.limits.Exchange = 0, 0 // of no concern to a VM
 	if k.workers <= 0 {
 		k.workers = p.abi.cfg.Workers
 	}
@@ -153,7 +154,9 @@ func (p *Module) recycle(s *stream) {
 }
 
 // lease finds a VM for an exchange.
-func (p *Module) lease(ctx context.Context) (*vm, error) { return p.machine.lease(ctx) }
+func (p *Module) lease(ctx context.Context, due plugin.Instant) (*vm, error) {
+	return p.machine.lease(ctx, due)
+}
 
 func (p *Module) giveBack(v *vm) { p.machine.giveBack(v) }
 

@@ -52,8 +52,8 @@ func (p *pool) start(ctx context.Context) (*vm, error) {
 	return v, err
 }
 
-func (p *pool) lease(ctx context.Context) (*vm, error) {
-	v, err := p.vms.Lease(ctx)
+func (p *pool) lease(ctx context.Context, due plugin.Instant) (*vm, error) {
+	v, err := p.vms.LeaseBy(ctx, due)
 	if err != nil {
 		return nil, err
 	}

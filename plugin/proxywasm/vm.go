@@ -36,7 +36,7 @@ type vm struct {
 	calls      [2]call // the one in its allocator comes second
 	allocating bool
 	starting   bool          // the module, or the root context of a plugin
-	limited    time.Duration // how long the last call might take
+	bound      plugin.Bound  // what the last call was limited by
 	waited     time.Duration // for the store, in the call that runs
 
 	base      Context // the VM context, of start functions and the allocator
@@ -131,21 +131,68 @@ func (v *vm) run(cx *Context, f api.Function, stack []uint64, name string) error
 	return v.fail(cx, name, err)
 }
 
+// mercy is how long a call in a shared VM may take however late its exchange is:
+// what it costs the others to lose the VM is worth that.
+const mercy = 10 * time.Millisecond
+
 // limit starts the clock for a call, if its time is limited: by what an exchange
 // has left of its time, or by what a start may take.
 func (v *vm) limit(cx *Context) bool {
-	limit := v.machine.limits.Timeout
-	if v.starting {
-		limit = v.machine.abi.cfg.StartLimit
+	limits := v.limits()
+	var limit time.Duration
+	if s := cx.stream; s != nil {
+		limit, v.bound = limits.Allowance(s.used, s.due)
+	} else {
+		limit, v.bound = limits.Allowance(0, 0)
 	}
-	if limit == 0 {
+	if v.bound == plugin.Unbound {
 		return false
 	}
-	v.limited = limit
-	if cx.stream != nil {
-		limit = max(limit-cx.stream.used, 1)
+	if v.bound == plugin.ByDue && v.machine.pool == nil {
+		limit = max(limit, mercy)
 	}
 	v.watch.Begin(limit)
+	return true
+}
+
+// limits are those in force: a start has its own.
+func (v *vm) limits() *plugin.Limits {
+	if v.starting {
+		return &plugin.Limits{Timeout: v.machine.abi.cfg.StartLimit}
+	}
+	return &v.machine.limits
+}
+
+// lockBy locks the VM, unless the others who use it keep it until due.
+func (v *vm) lockBy(due plugin.Instant) bool {
+	if v.mu.TryLock() {
+		return true
+	}
+	if longest := v.machine.limits.Longest(); due == 0 || longest != 0 && longest < due.Left() {
+		v.mu.Lock() // who has it is stopped in time
+		return true
+	}
+	got := make(chan struct{})
+	var decided atomic.Bool // one of the two has
+	go func() {
+		v.mu.Lock()
+		if !decided.CompareAndSwap(false, true) {
+			v.mu.Unlock()
+			return
+		}
+		close(got)
+	}()
+	timer := time.NewTimer(due.Left())
+	defer timer.Stop()
+	select {
+	case <-got:
+		return true
+	case <-timer.C:
+	}
+	if decided.CompareAndSwap(false, true) {
+		return false
+	}
+	<-got
 	return true
 }
 
@@ -220,7 +267,7 @@ func (v *vm) fail(cx *Context, name string, err error) error {
 	var exit exitError
 	switch {
 	case v.watch.Fired():
-		f.Kind, text = plugin.TimedOut, fmt.Sprintf("ran for longer than %v", v.limited)
+		f.Kind, text = v.bound.Kind(), v.limits().Overran(v.bound)
 	case errors.As(err, &exit):
 		f.Kind = plugin.Exited
 	case v.memories.Refused():

@@ -245,6 +245,64 @@ func TestTimeout(t *testing.T) {
 	}
 }
 
+// TestBounds: a guest that runs on is stopped by whichever bound comes first.
+func TestBounds(t *testing.T) {
+	loop := []any{opLoop, opVoidBlock, opBr, 0, opEnd, opTrap}
+	for _, c := range []struct {
+		name   string
+		limits plugin.Limits
+		due    time.Duration
+		kind   plugin.FailureKind
+		text   string
+	}{
+		{"callback", plugin.Limits{Timeout: time.Minute, Callback: 50 * time.Millisecond}, 0, plugin.TimedOut, "ran for longer than 50ms at a stretch"},
+		{"timeout", plugin.Limits{Timeout: 50 * time.Millisecond, Callback: time.Minute}, time.Minute, plugin.TimedOut, "ran for longer than 50ms"},
+		{"due", plugin.Limits{Timeout: time.Minute}, 50 * time.Millisecond, plugin.Late, "was still running when it had to have answered"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m := mustLoad(t, newABI(t, Config{}), puppet(trapping(onRequestHeaders, loop...)), performing(t, &logs{}, script{}, func(s *plugin.Spec) {
+				s.Name, s.Limits = t.Name(), c.limits
+			}))
+			conv := begin(t, m)
+			if c.due != 0 {
+				conv.ex.Due = plugin.Now().In(c.due)
+			}
+			start := time.Now()
+			conv.request(true)
+			var f *plugin.Failure
+			if !errors.As(conv.err, &f) || f.Kind != c.kind || !strings.Contains(f.Message, c.text) {
+				t.Errorf("error %v", conv.err)
+			}
+			t.Logf("stopped after %v", time.Since(start))
+			if took := time.Since(start); took > 5*time.Second {
+				t.Errorf("took %v", took)
+			}
+		})
+	}
+}
+
+// TestBusyVM: an exchange whose VM is at work for others waits until it is due,
+// and the VM lives on.
+func TestBusyVM(t *testing.T) {
+	m, _ := perform(t, newABI(t, Config{Workers: 1}), script{onRequestHeaders: func(*player) uint32 { return 0 }},
+		func(s *plugin.Spec) { s.Limits.Timeout = time.Hour })
+	first := begin(t, m).request(true).ok()
+	vm := first.guest.(*lease).stream.vm
+	vm.mu.Lock()
+	late := begin(t, m)
+	late.ex.Due = plugin.Now().In(20 * time.Millisecond)
+	late.request(true)
+	var f *plugin.Failure
+	if !errors.As(late.err, &f) || f.Kind != plugin.Late {
+		t.Errorf("error %v", late.err)
+	}
+	time.AfterFunc(20*time.Millisecond, vm.mu.Unlock)
+	in := begin(t, m)
+	in.ex.Due = plugin.Now().In(time.Minute)
+	in.request(true).ok()
+	first.response(true).ok()
+}
+
 // TestSharing puts two plugins into one VM and keeps others apart.
 func TestSharing(t *testing.T) {
 	a := newABI(t, Config{})

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/tetratelabs/wazero/api"
+
+	"github.com/extproc/extproc/plugin"
 )
 
 // errno is an error of WASI (wasi_snapshot_preview1, "errno").
@@ -352,7 +354,7 @@ func clockWait(s []byte) time.Duration {
 
 // sleep waits, but not beyond the guest's deadline, which then stops it.
 func (v *vm) sleep(d time.Duration) {
-	if v.starting || v.machine.limits.Timeout > 0 {
+	if v.bound != plugin.Unbound {
 		d = min(d, v.watch.Left()+time.Millisecond)
 	} else {
 		d = min(d, time.Minute)

@@ -57,6 +57,39 @@ func TestFailures(t *testing.T) {
 	}
 }
 
+// A guest that runs on is stopped by whichever bound comes first.
+func TestBounds(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		limits plugin.Limits
+		due    time.Duration
+		kind   plugin.FailureKind
+		text   string
+	}{
+		{"callback", plugin.Limits{Timeout: time.Minute, Callback: 50 * time.Millisecond}, 0, plugin.TimedOut, "ran for longer than 50ms at a stretch"},
+		{"timeout", plugin.Limits{Timeout: 50 * time.Millisecond, Callback: time.Minute}, time.Minute, plugin.TimedOut, "ran for longer than 50ms"},
+		{"due", plugin.Limits{Timeout: time.Minute}, 50 * time.Millisecond, plugin.Late, "was still running when it had to have answered"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m := load(t, guestFile("loop"), func(s *plugin.Spec) { s.Limits = c.limits })
+			p := newProxy(t, m, get("/loop"), okResponse)
+			if c.due != 0 {
+				p.ex.Due = plugin.Now().In(c.due)
+			}
+			start := time.Now()
+			got := p.run()
+			var f *plugin.Failure
+			if !errors.As(got.err, &f) || f.Kind != c.kind || !strings.Contains(f.Message, c.text) {
+				t.Errorf("error %v", got.err)
+			}
+			t.Logf("stopped after %v", time.Since(start))
+			if took := time.Since(start); took > 5*time.Second {
+				t.Errorf("took %v", took)
+			}
+		})
+	}
+}
+
 // Whenever an exchange ends, its guest does too, and leaves nothing behind.
 func TestCloseAnywhere(t *testing.T) {
 	before := runtime.NumGoroutine()

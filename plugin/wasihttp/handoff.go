@@ -58,6 +58,7 @@ type work struct {
 	idled  int   // answers in a row that told the guest to come back later
 
 	used   time.Duration // running time so far
+	by     plugin.Bound  // what it is stopped by
 	result error         // of handle
 	ended  bool          // handle returned, or never will
 	fault  error         // a broken rule that the guest is told of at its next call
@@ -105,7 +106,7 @@ func (g *guest) skip() plugin.Status {
 
 // begin leases an instance and readies it for the exchange.
 func (g *guest) begin(ctx context.Context) error {
-	inst, err := g.mod.pool.Lease(ctx)
+	inst, err := g.mod.pool.LeaseBy(ctx, g.ex.Due)
 	if err != nil {
 		return fmt.Errorf("plugin %s: no instance: %w", g.mod.spec.Name, err)
 	}
@@ -305,7 +306,7 @@ func (g *guest) failure(err error, overran bool) error {
 	case errors.As(err, &exit):
 		f.Kind, f.Message = plugin.Exited, fmt.Sprintf("ended itself with exit code %d before it had answered", exit.code)
 	case overran:
-		f.Kind, f.Message = plugin.TimedOut, fmt.Sprintf("ran for longer than %v", g.mod.spec.Limits.Timeout)
+		f.Kind, f.Message = g.by.Kind(), g.mod.spec.Limits.Overran(g.by)
 	case errors.As(err, &trap) && trap.OutOfMemory:
 		f.Kind, f.Message = plugin.OutOfMemory, "out of memory: "+err.Error()
 	default:

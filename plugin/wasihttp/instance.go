@@ -44,12 +44,13 @@ func (i *instance) run(yield func(struct{}) bool) {
 
 // resume lets the guest run until it waits or its handler has returned.
 func (i *instance) resume(g *guest) {
-	limit := g.mod.spec.Limits.Timeout
-	if limit == 0 {
+	limit, by := g.mod.spec.Limits.Allowance(g.used, g.ex.Due)
+	if by == plugin.Unbound {
 		i.next()
 		return
 	}
-	i.watch.Begin(limit - g.used)
+	g.by = by
+	i.watch.Begin(limit)
 	i.next()
 	g.used += i.watch.End()
 }
