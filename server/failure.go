@@ -30,8 +30,11 @@ func (p *process) fail(err error) error {
 			}
 		}
 	}
-	if err == nil {
+	switch {
+	case err == nil:
 		return nil
+	case p.flowing:
+		return errBroken
 	}
 	if err := p.send(refusing(err)); err != nil {
 		return err

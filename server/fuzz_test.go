@@ -21,7 +21,7 @@ type model struct {
 	answered                  [2][3]int
 	ended, replaced, trailing [2]bool
 	noBody                    [2]bool
-	asked, over               bool
+	asked, over, local        bool
 }
 
 // sent takes account of a message that went to the service.
@@ -43,6 +43,12 @@ func (m *model) sent(req *extprocv3.ProcessingRequest) {
 func (m *model) got(resp *extprocv3.ProcessingResponse) error {
 	if m.over {
 		return fmt.Errorf("an answer after the last one")
+	}
+	if piece := resp.GetStreamedImmediateResponse(); piece != nil {
+		return m.streamed(piece)
+	}
+	if m.local {
+		return fmt.Errorf("an answer in the middle of a local response")
 	}
 	if resp.GetImmediateResponse() != nil {
 		m.over = true
@@ -68,6 +74,31 @@ func (m *model) got(resp *extprocv3.ProcessingResponse) error {
 			return fmt.Errorf("an override that is ignored")
 		}
 		return m.override(resp)
+	}
+	return nil
+}
+
+// streamed takes account of a piece of a local response.
+func (m *model) streamed(piece *extprocv3.StreamedImmediateResponse) error {
+	switch r := piece.Response.(type) {
+	case *extprocv3.StreamedImmediateResponse_HeadersResponse:
+		if m.local || m.came[plugin.Request][plugin.HeadersPart] == 0 || m.answered[plugin.Request][plugin.HeadersPart] > 0 {
+			return fmt.Errorf("a local response that does not answer the request headers")
+		}
+		for _, mode := range m.body {
+			if mode != none && mode != duplex {
+				return fmt.Errorf("a streamed local response in mode %v", mode)
+			}
+		}
+		m.local, m.over = true, r.HeadersResponse.GetEndOfStream()
+		return nil
+	case *extprocv3.StreamedImmediateResponse_BodyResponse:
+		m.over = r.BodyResponse.GetEndOfStream()
+	default:
+		m.over = true
+	}
+	if !m.local {
+		return fmt.Errorf("a piece of a local response that has not begun")
 	}
 	return nil
 }
@@ -224,7 +255,7 @@ func converse(t *testing.T, s *Service, mode byte, conversation []byte, fields s
 		msgs = append(msgs, req)
 	}
 	answers, err := talk(t, s, msgs...)
-	if code := status.Code(err); code != codes.OK && code != codes.InvalidArgument {
+	if code := status.Code(err); code != codes.OK && code != codes.InvalidArgument && code != codes.Aborted {
 		t.Fatalf("%s: the stream ended with %v", fields, err)
 	}
 	for i, a := range answers {

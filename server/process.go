@@ -32,6 +32,8 @@ type process struct {
 	begun bool // a message has come
 	// asked is set when the one override that may be a message of its own is sent.
 	asked bool
+	// flowing is set when a local response goes out as it is written.
+	flowing bool
 	// mute is set when the proxy only shows the exchange and takes no answers.
 	mute bool
 }
@@ -66,6 +68,8 @@ func (p *process) run() error {
 		case errors.Is(err, errEnd), errors.Is(err, errGone):
 			p.linger()
 			return nil
+		case errors.Is(err, errBroken):
+			return err
 		case err != nil:
 			p.metrics.failed.Inc()
 			return err

@@ -192,9 +192,47 @@ func TestProcess(t *testing.T) {
 		{name: "local that begins before it reads the body", talk: `
 			> qh x-do: local-echo
 			< - override ` + fds + `/NONE trailers SEND/DEFAULT
+			< local :status: 200
 			> qb abc
+			< local stream abc
 			> qb def eos
-			< immediate 200 body abcdef`},
+			< local stream def eos`},
+		{name: "local as it is written", talk: `
+			> qh x-do: local-events eos
+			< local :status: 200 content-type: text/event-stream
+			< local stream data: 0
+			< local stream data: 1
+			< local stream data: 2
+			< local stream  eos`},
+		{name: "local as it is written, full duplex", mode: [2]bodyMode{duplex, duplex}, talk: `
+			> qh x-do: local-echo
+			< local :status: 200
+			> qb abc
+			< local stream abc
+			> qb eos
+			< local stream  eos`},
+		{name: "local, STREAMED, is sent whole", mode: [2]bodyMode{none, streamed}, talk: `
+			> qh x-do: local-events eos
+			< immediate 200 =content-type: text/event-stream body data: 0data: 1data: 2`},
+		{name: "local on HEAD as it is written", talk: `
+			> qh x-do: local-events, :method: HEAD eos
+			< local :status: 200 content-type: text/event-stream eos`},
+		{name: "local with trailers", talk: `
+			> qh x-do: local-trailers eos
+			< local :status: 200 trailer: x-sum
+			< local stream abc
+			< local trailers x-sum: 1`},
+		{name: "local with trailers, BUFFERED, has none", mode: [2]bodyMode{buffered, buffered}, talk: `
+			> qh x-do: local-trailers eos
+			< immediate 200 =trailer: x-sum body abc`},
+		{name: "local that breaks off", code: codes.Aborted, talk: `
+			> qh x-do: local-breaks eos
+			< local :status: 200
+			< local stream abc`},
+		{name: "local that asks for a body too late", code: codes.Aborted, talk: `
+			> qh x-do: local-reads-late
+			< local :status: 200
+			< local stream abc`},
 		{name: "local that begins before it reads the body, BUFFERED", mode: [2]bodyMode{buffered, buffered}, talk: `
 			> qh x-do: local-echo
 			< qh

@@ -60,7 +60,7 @@ func (p *process) fetch(h *half) error {
 	case mode == buffered || mode == partial:
 		h.headers = held
 		return p.send(h.row(plugin.HeadersPart).plain)
-	case mode == none && h.Direction == plugin.Request && !p.modes.fixed && !p.asked:
+	case mode == none && h.Direction == plugin.Request && !p.modes.fixed && !p.asked && !p.flowing:
 		return p.askNow()
 	case mode == none && h.Direction == plugin.Response && !p.modes.fixed && !p.upgrade():
 		p.chain.Learn()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -12,6 +13,27 @@ import (
 )
 
 var errTest = errors.Join(plugin.ErrTrap, errors.New("unreachable executed"))
+
+// ready is a wait that is over at once.
+var ready = func() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
+
+// ticks are what a guest waits for between two writes.
+var ticks = make(chan struct{}, 3)
+
+func (s *script) tick() {
+	for {
+		select {
+		case <-ticks:
+			return
+		default:
+			s.sleep(5 * time.Millisecond)
+		}
+	}
+}
 
 // lateWork counts what guests have done after their exchange.
 var lateWork atomic.Int64
@@ -187,6 +209,63 @@ var scripts = map[string]func(*script) error{
 		for chunk := range s.chunks(q) {
 			s.write(r, chunk)
 		}
+		end(r, nil)
+		return nil
+	},
+	"local-events": func(s *script) error {
+		r := &s.ex.Response
+		release(r, with(nil, ":status", "200", "content-type", "text/event-stream", "content-length", "3", "x-bad", "a\nb"), plugin.Replaced)
+		for i := range 3 {
+			s.write(r, fmt.Appendf(nil, "data: %d", i))
+			s.until(func() bool { return r.Out.Len() == 0 })
+		}
+		end(r, nil)
+		return nil
+	},
+	"local-ticks": func(s *script) error {
+		r := &s.ex.Response
+		release(r, with(nil, ":status", "200"), plugin.Replaced)
+		for range cap(ticks) {
+			s.tick()
+			s.write(r, []byte("tick\n"))
+		}
+		s.tick()
+		s.write(r, []byte("end"))
+		end(r, nil)
+		return nil
+	},
+	"local-long": func(s *script) error {
+		r := &s.ex.Response
+		release(r, with(nil, ":status", "200"), plugin.Replaced)
+		value, _ := s.ex.Request.Original.Get("x-writes")
+		n, _ := strconv.Atoi(string(value))
+		for range n {
+			s.write(r, make([]byte, 64<<10))
+			s.yield(ready)
+		}
+		end(r, nil)
+		return nil
+	},
+	"local-trailers": func(s *script) error {
+		r := &s.ex.Response
+		release(r, with(nil, ":status", "200", "trailer", "x-sum"), plugin.Replaced)
+		s.write(r, []byte("abc"))
+		end(r, with(nil, "x-sum", "1", ":no", "2"))
+		return nil
+	},
+	"local-breaks": func(s *script) error {
+		r := &s.ex.Response
+		release(r, with(nil, ":status", "200"), plugin.Replaced)
+		s.write(r, []byte("abc"))
+		s.until(func() bool { return r.Out.Len() == 0 })
+		return errTest
+	},
+	"local-reads-late": func(s *script) error {
+		r := &s.ex.Response
+		release(r, with(nil, ":status", "200"), plugin.Replaced)
+		s.write(r, []byte("abc"))
+		s.until(func() bool { return r.Out.Len() == 0 })
+		s.write(r, []byte(s.whole(&s.ex.Request)))
 		end(r, nil)
 		return nil
 	},

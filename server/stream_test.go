@@ -179,6 +179,23 @@ func show(resp *extprocv3.ProcessingResponse) string {
 			fmt.Fprintf(&b, " body %s", body)
 		}
 	}
+	if r := resp.GetStreamedImmediateResponse(); r != nil {
+		b.WriteString("local")
+		switch r := r.Response.(type) {
+		case *extprocv3.StreamedImmediateResponse_HeadersResponse:
+			b.WriteString(fieldText(r.HeadersResponse.GetHeaders()))
+			if r.HeadersResponse.GetEndOfStream() {
+				b.WriteString(" eos")
+			}
+		case *extprocv3.StreamedImmediateResponse_BodyResponse:
+			fmt.Fprintf(&b, " stream %s", r.BodyResponse.GetBody())
+			if r.BodyResponse.GetEndOfStream() {
+				b.WriteString(" eos")
+			}
+		case *extprocv3.StreamedImmediateResponse_TrailersResponse:
+			b.WriteString(" trailers" + fieldText(r.TrailersResponse))
+		}
+	}
 	if m := resp.GetModeOverride(); m != nil {
 		fmt.Fprintf(&b, " override %v/%v trailers %v/%v", m.GetRequestBodyMode(), m.GetResponseBodyMode(), m.GetRequestTrailerMode(), m.GetResponseTrailerMode())
 	}
@@ -195,6 +212,13 @@ func showFailure(b *strings.Builder, r *extprocv3.ImmediateResponse) {
 	if n := len(text(r.GetHeaders())); n != 1 || len(r.GetBody()) > 0 {
 		fmt.Fprintf(b, " (%d fields, body %q, expected the mark alone)", n, r.GetBody())
 	}
+}
+
+func fieldText(m *corev3.HeaderMap) (text string) {
+	for _, f := range m.GetHeaders() {
+		text += fmt.Sprintf(" %s: %s", f.GetKey(), f.GetRawValue())
+	}
+	return text
 }
 
 // service is a service of one scripted plugin.

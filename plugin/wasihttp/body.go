@@ -9,19 +9,18 @@ import (
 )
 
 var (
-	errChildren      = errors.New("a resource was dropped or handed over before its child resources were")
-	errNobodySends   = errors.New("a write to a body that is not being sent would wait forever: call outgoing-handler.handle or response-outparam.set first")
-	errLocalTooLarge = errors.New("a local response of more than 64 MiB")
-	errGone          = errors.New("a message that came without a body went on without a body when something was waited for: write to its body before, and finish it")
-	errAskedFirst    = errors.New("a request that came without a body can't be sent before its body is finished, and its response was waited for: finish it first")
+	errChildren    = errors.New("a resource was dropped or handed over before its child resources were")
+	errNobodySends = errors.New("a write to a body that is not being sent would wait forever: call outgoing-handler.handle or response-outparam.set first")
+	errGone        = errors.New("a message that came without a body went on without a body when something was waited for: write to its body before, and finish it")
+	errAskedFirst  = errors.New("a request that came without a body can't be sent before its body is finished, and its response was waited for: finish it first")
 )
 
 const (
-	writeBudget  = 256 << 10 // bytes under way that make a writer wait
-	unsentBudget = 1 << 20   // the same for a body that isn't being sent yet
-	localMaximum = 64 << 20  // a local response is collected
-	chunkSize    = 16 << 10  // writes smaller than this are joined
-	firstStage   = 512
+	writeBudget   = 256 << 10 // bytes under way that make a writer wait
+	unsentBudget  = 1 << 20   // the same for a body that isn't being sent yet
+	unsentMaximum = 64 << 20  // what is moved to such a body by splicing
+	chunkSize     = 16 << 10  // writes smaller than this are joined
+	firstStage    = 512
 
 	unknownLength = -1
 )
@@ -182,11 +181,6 @@ func (b *outgoingBody) budget() (int, error) {
 			return 0, errNobodySends
 		}
 		return unsentBudget - n, nil
-	case b.msg != nil && !b.msg.Arrived: // nobody takes it before it is whole
-		if n >= localMaximum {
-			return 0, errLocalTooLarge
-		}
-		return writeBudget, nil
 	}
 	return max(0, writeBudget-n), nil
 }
@@ -221,7 +215,7 @@ func (b *outgoingBody) pump(g *guest) {
 // move moves what has arrived, and ends the body after the last of it.
 func (b *outgoingBody) move(g *guest) {
 	src := b.source
-	if b.msg == nil && b.call == nil && b.queue.Len() > localMaximum {
+	if b.msg == nil && b.call == nil && b.queue.Len() > unsentMaximum {
 		g.fault = errNobodySends
 	}
 	for b.call == nil || b.queue.Len() < writeBudget {
