@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -19,7 +20,7 @@ type Watchdog struct {
 	began    time.Duration
 	paused   time.Duration // when it was paused, 0 if it isn't
 	left     time.Duration // until the deadline then
-	bit      bool
+	bit      atomic.Bool
 }
 
 // epoch is what a watchdog's times are counted from: differences of the monotonic
@@ -101,24 +102,27 @@ func (w *Watchdog) check() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.due = 0
-	if w.deadline == 0 || w.bit {
+	if w.deadline == 0 || w.bit.Load() {
 		return
 	}
 	if left := w.deadline - elapsed(); left > 0 {
 		w.arm(left)
 		return
 	}
-	w.bit = true
+	w.bit.Store(true)
 	if w.Stop != nil {
 		w.Stop()
 	}
 }
 
 // Fired reports whether a guest was stopped.
-func (w *Watchdog) Fired() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.bit
+func (w *Watchdog) Fired() bool { return w.bit.Load() }
+
+// Overdue is Fired for a guest whose deadline may just have passed: it is stopped
+// then.
+func (w *Watchdog) Overdue() bool {
+	w.check()
+	return w.Fired()
 }
 
 // Close ends the watch.

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"fmt"
 	"math"
 	"strings"
 	"sync"
@@ -39,6 +40,7 @@ type Metrics struct {
 	mu       sync.Mutex
 	ids      map[metricKey]uint32
 	exported map[string]bool
+	alike    map[string]int // how many share a name but for a number
 	count    int
 	byKind   [kindCount]atomic.Pointer[[]*metric]
 }
@@ -57,7 +59,7 @@ type metric struct {
 
 // NewMetrics makes a set of metrics without any.
 func NewMetrics() *Metrics {
-	return &Metrics{ids: map[metricKey]uint32{}, exported: map[string]bool{}}
+	return &Metrics{ids: map[metricKey]uint32{}, exported: map[string]bool{}, alike: map[string]int{}}
 }
 
 // Define finds or makes a metric. Ids are never 0. The errors are ErrBadArgument
@@ -97,10 +99,17 @@ func (m *Metrics) export(kind MetricKind, name string) string {
 		}
 		return '_'
 	}, name)
-	for !m.reserve(kind, exported) {
-		exported += [kindCount]string{"_counter", "_gauge", "_histogram"}[kind]
+	if m.reserve(kind, exported) {
+		return exported
 	}
-	return exported
+	exported += [kindCount]string{"_counter", "_gauge", "_histogram"}[kind]
+	numbered := exported
+	for !m.reserve(kind, numbered) {
+		// A guest may choose names so that all but their numbers are alike.
+		m.alike[exported]++
+		numbered = fmt.Sprintf("%s_%d", exported, m.alike[exported])
+	}
+	return numbered
 }
 
 // reserve takes a name and the ones that Prometheus derives from it.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/expfmt"
@@ -109,6 +110,22 @@ func TestMetricNames(t *testing.T) {
 		if _, err := m.Define(bad.kind, bad.name); !errors.Is(err, ErrBadArgument) {
 			t.Errorf("kind %d, %d bytes: %v", bad.kind, len(bad.name), err)
 		}
+	}
+}
+
+// TestMetricNamesAlike: names that can't be told apart once they are exported cost
+// no more than others.
+func TestMetricNamesAlike(t *testing.T) {
+	m := NewMetrics()
+	began := time.Now()
+	for i := range maxMetrics {
+		name := string([]byte{0x80 | byte(i)&0x7f, 0x80 | byte(i>>7)&0x7f})
+		if _, err := m.Define(Counter, name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("took %v", took)
 	}
 }
 

@@ -88,14 +88,16 @@ func setBufferBytes(c *call) Status {
 		return BadArgument
 	}
 	start, size, data := c.args[1].num, c.args[2].num, c.bytes(3)
-	old := *body
+	old, came, limit := *body, c.cx.stream.halves[c.u32(0)].came, c.cx.plugin.abi.cfg.BodyLimit
 	switch {
-	case len(old)+len(data) > c.cx.plugin.abi.cfg.BodyLimit && len(data) > len(old):
+	case len(old)+len(data) > limit && len(data) > len(old):
+		return InternalFailure
+	case start == 0 && size > 0 && size >= uint64(len(old)):
+		*body = slices.Clone(data)
+	case len(old)+len(data) > limit+2*came: // a guest may add little by little
 		return InternalFailure
 	case start == 0 && size == 0:
 		*body = slices.Concat(data, old)
-	case start == 0 && size >= uint64(len(old)):
-		*body = slices.Clone(data)
 	case start > 0 && start >= uint64(len(old)):
 		*body = slices.Concat(old, data)
 	default:

@@ -64,10 +64,12 @@ func inspect(wasm []byte, memoryLimit uint64, allowed []string) (*code, error) {
 	case m.Memories[0].Min*wasmPage > memoryLimit:
 		return nil, fmt.Errorf("its memory starts with %d bytes, the limit is %d", m.Memories[0].Min*wasmPage, memoryLimit)
 	}
+	elements := uint64(0)
 	for _, t := range m.Tables {
-		if t.Limits.Min > maxTable {
-			return nil, fmt.Errorf("its table starts with %d elements, the limit is %d", t.Limits.Min, maxTable)
-		}
+		elements += uint64(t.Limits.Min)
+	}
+	if elements > maxTable {
+		return nil, fmt.Errorf("its tables start with %d elements, the limit is %d", elements, maxTable)
 	}
 	if err := c.inspectExports(); err != nil {
 		return nil, err

@@ -45,9 +45,11 @@ type half struct {
 	// held is what a paused body callback left, chunk what the last one was about.
 	// While buffering, the guest sees held with the chunk in it.
 	held, chunk []byte
-	buffering   bool
-	exposed     bool // the guest may look at the body
-	last        bool // the end of the stream was told
+	// came is how long that was when the callback began.
+	came      int
+	buffering bool
+	exposed   bool // the guest may look at the body
+	last      bool // the end of the stream was told
 	// taken and given count the bytes of the body that came and that went on.
 	taken, given uint64
 	// whole makes one chunk of what piled up while the headers were paused.
@@ -161,7 +163,8 @@ func (s *stream) callBody(h *half) error {
 	if h.last {
 		end = 1
 	}
-	action, err := s.callFor(h, plugin.BodyPart, uint64(len(*h.window())), end)
+	h.came = len(*h.window())
+	action, err := s.callFor(h, plugin.BodyPart, uint64(h.came), end)
 	if err != nil {
 		return err
 	}

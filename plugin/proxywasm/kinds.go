@@ -3,6 +3,7 @@ package proxywasm
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 
 	"github.com/tetratelabs/wazero/api"
 
@@ -215,8 +216,19 @@ func (h hostFunction) Call(ctx context.Context, _ api.Module, stack []uint64) {
 	}
 }
 
+var errStopped = errors.New("stopped by its host")
+
+// checkTime ends a guest that has run too long. Code looks at the clock every few
+// thousand turns, each of which may call the host for long.
+func (v *vm) checkTime() {
+	if v.watch.Fired() {
+		panic(errStopped)
+	}
+}
+
 // hostcall does what a row says for one call.
 func (v *vm) hostcall(row *hostcall, stack []uint64) Status {
+	v.checkTime()
 	c := &v.calls[0]
 	if v.allocating {
 		// An allocator runs in the middle of another call.

@@ -2,6 +2,7 @@ package proxywasm
 
 import (
 	"errors"
+	"math"
 	"strings"
 	"testing"
 
@@ -370,5 +371,27 @@ func TestClose(t *testing.T) {
 	}})
 	if c := begin(t, m).request(true); !errors.Is(c.err, plugin.ErrTrap) || !strings.Contains(c.err.Error(), "closed the stream") {
 		t.Errorf("error %v", c.err)
+	}
+}
+
+// TestGrowingBody adds to a body little by little, which ends where adding at once
+// does.
+func TestGrowingBody(t *testing.T) {
+	for name, start := range map[string]int{"append": math.MaxInt32, "prepend": 0} {
+		t.Run(name, func(t *testing.T) {
+			m, _ := perform(t, newABI(t, Config{BodyLimit: 1000}), script{onRequestBody: func(p *player) uint32 {
+				scratch := p.scratch
+				for range 100 {
+					p.scratch = scratch
+					p.call("set_buffer_bytes", 0, start, 0, strings.Repeat("x", 100))
+				}
+				if size := p.must("get_buffer_status", 0).num[0]; size != 1003 {
+					t.Errorf("the body grew to %d bytes", size)
+				}
+				p.must("set_buffer_bytes", 0, 0, 1<<30, "y")
+				return 0
+			}})
+			begin(t, m).request(false).ok().chunk(plugin.Request, "abc", true).is(plugin.Request, requestText+"[y]end")
+		})
 	}
 }

@@ -118,7 +118,9 @@ type wasiFunction struct {
 
 // Call implements api.GoModuleFunction.
 func (w wasiFunction) Call(ctx context.Context, _ api.Module, stack []uint64) {
-	e := w.row.call(ctx.(*callContext).vm, stack)
+	v := ctx.(*callContext).vm
+	v.checkTime()
+	e := w.row.call(v, stack)
 	if w.result {
 		stack[0] = uint64(e)
 	}
@@ -361,5 +363,8 @@ func (v *vm) sleep(d time.Duration) {
 	}
 	if d > 0 {
 		time.Sleep(d)
+		if v.watch.Overdue() {
+			panic(errStopped)
+		}
 	}
 }
