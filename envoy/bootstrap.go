@@ -27,6 +27,10 @@ type Options struct {
 	ExtProc string
 	// Admin is where Envoy's own admin interface listens; "" is none.
 	Admin string
+	// Routes have plugins of their own; of those whose prefix fits, the first counts.
+	Routes []Route
+	// Attributes tell extproc which plugins an exchange is for.
+	Attributes []string
 }
 
 // Plugin is what a plugin of the chain asks of the proxy.
@@ -57,7 +61,11 @@ func bootstrap(opts Options, plugins []Plugin) (*bootstrapv3.Bootstrap, error) {
 	if err := errors.Join(errListen, errUpstream, errExtProc); err != nil {
 		return nil, err
 	}
-	manager, err := connectionManager(filter(plugins))
+	table, err := routes(opts.Routes)
+	if err != nil {
+		return nil, err
+	}
+	manager, err := connectionManager(filter(plugins, opts), table)
 	if err != nil {
 		return nil, err
 	}

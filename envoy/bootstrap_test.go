@@ -27,6 +27,13 @@ type input struct {
 	ExtProc       string        `yaml:"extproc"`
 	Admin         string        `yaml:"admin"`
 	Plugins       []inputPlugin `yaml:"plugins"`
+	Attributes    []string      `yaml:"attributes"`
+	Routes        []inputRoute  `yaml:"routes"`
+}
+
+type inputRoute struct {
+	Name, Prefix string
+	Plugins      []inputPlugin
 }
 
 type inputPlugin struct {
@@ -64,8 +71,22 @@ func generate(t *testing.T, path string) ([]byte, error) {
 	if err := dec.Decode(&in); err != nil {
 		t.Fatal(err)
 	}
-	plugins := make([]envoy.Plugin, len(in.Plugins))
-	for i, p := range in.Plugins {
+	opts := envoy.Options{
+		Listen: in.Listen, Upstream: in.Upstream, UpstreamHTTP2: in.UpstreamHTTP2, ExtProc: in.ExtProc, Admin: in.Admin,
+		Attributes: in.Attributes,
+	}
+	for _, r := range in.Routes {
+		opts.Routes = append(opts.Routes, envoy.Route{
+			Name: r.Name, Prefix: r.Prefix, Metadata: []plugin.Mark{{Key: plugin.RouteKey, Value: r.Name}}, Plugins: convert(t, r.Plugins),
+		})
+	}
+	return envoy.Bootstrap(opts, convert(t, in.Plugins)...)
+}
+
+func convert(t *testing.T, in []inputPlugin) []envoy.Plugin {
+	t.Helper()
+	plugins := make([]envoy.Plugin, len(in))
+	for i, p := range in {
 		plugins[i] = envoy.Plugin{
 			Needs: plugin.Needs{
 				Headers: [2]bool{p.Request.Headers, p.Response.Headers},
@@ -81,9 +102,7 @@ func generate(t *testing.T, path string) ([]byte, error) {
 			plugins[i].FailStrategy = plugin.FailOpen
 		}
 	}
-	return envoy.Bootstrap(envoy.Options{
-		Listen: in.Listen, Upstream: in.Upstream, UpstreamHTTP2: in.UpstreamHTTP2, ExtProc: in.ExtProc, Admin: in.Admin,
-	}, plugins...)
+	return plugins
 }
 
 func inputs(t *testing.T) []string {

@@ -18,9 +18,21 @@ import (
 // the deadlines that matter; Envoy's only catches a server that hangs.
 const waitMargin = 30 * time.Second
 
-// filter is the ext_proc filter that a chain of plugins needs.
-func filter(plugins []Plugin) *extprocv3.ExternalProcessor {
+// filter is the ext_proc filter that a chain of plugins needs, and as far as they
+// can't say so themselves, those of the routes.
+func filter(plugins []Plugin, opts Options) *extprocv3.ExternalProcessor {
 	needs := union(plugins)
+	attributes := needs.Attributes
+	attributes[plugin.Request] = merge(attributes[plugin.Request], opts.Attributes)
+	override, timeout := overriding(needs), messageTimeout(plugins)
+	for _, r := range opts.Routes {
+		own := union(r.Plugins)
+		for d := range attributes {
+			attributes[d] = merge(attributes[d], own.Attributes[d])
+		}
+		override = override || overriding(own)
+		timeout = max(timeout, messageTimeout(r.Plugins))
+	}
 	return &extprocv3.ExternalProcessor{
 		GrpcService: &corev3.GrpcService{
 			TargetSpecifier: &corev3.GrpcService_EnvoyGrpc_{
@@ -28,14 +40,14 @@ func filter(plugins []Plugin) *extprocv3.ExternalProcessor {
 			},
 		},
 		ProcessingMode:    mode(needs),
-		AllowModeOverride: needs.Body[plugin.Request] == plugin.OnDemand || needs.Body[plugin.Response] == plugin.OnDemand,
-		MessageTimeout:    durationpb.New(messageTimeout(plugins)),
+		AllowModeOverride: override,
+		MessageTimeout:    durationpb.New(timeout),
 		FailureModeAllow:  failOpen(plugins),
 		// A guest may rewrite method, path, authority and scheme, as any HTTP
 		// intermediary may; without this Envoy drops those changes without a word.
 		MutationRules:      &mutationv3.HeaderMutationRules{AllowAllRouting: wrapperspb.Bool(true)},
-		RequestAttributes:  needs.Attributes[plugin.Request],
-		ResponseAttributes: needs.Attributes[plugin.Response],
+		RequestAttributes:  attributes[plugin.Request],
+		ResponseAttributes: attributes[plugin.Response],
 		MetadataOptions:    metadata(needs),
 		// Left at its default, AllowContentLengthHeader false: Envoy removes
 		// content-length from a streamed body. A length kept for a body that a

@@ -10,7 +10,6 @@ import (
 	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	"google.golang.org/protobuf/types/known/anypb"
-	"google.golang.org/protobuf/types/known/durationpb"
 )
 
 func listener(at *corev3.Address, manager *anypb.Any) *listenerv3.Listener {
@@ -28,8 +27,8 @@ func listener(at *corev3.Address, manager *anypb.Any) *listenerv3.Listener {
 
 // connectionManager is the HTTP side of the listener, with extproc's filter in
 // front of the router.
-func connectionManager(extproc *extprocv3.ExternalProcessor) (*anypb.Any, error) {
-	extprocFilter, err := httpFilter("envoy.filters.http.ext_proc", extproc)
+func connectionManager(extproc *extprocv3.ExternalProcessor, routes *routev3.RouteConfiguration) (*anypb.Any, error) {
+	extprocFilter, err := httpFilter(extProcFilter, extproc)
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +44,7 @@ func connectionManager(extproc *extprocv3.ExternalProcessor) (*anypb.Any, error)
 		ServerHeaderTransformation: hcmv3.HttpConnectionManager_PASS_THROUGH,
 		// A WebSocket's handshake is seen by the plugins, its frames are not.
 		UpgradeConfigs: []*hcmv3.HttpConnectionManager_UpgradeConfig{{UpgradeType: "websocket"}},
-		RouteSpecifier: &hcmv3.HttpConnectionManager_RouteConfig{RouteConfig: routes()},
+		RouteSpecifier: &hcmv3.HttpConnectionManager_RouteConfig{RouteConfig: routes},
 		HttpFilters:    []*hcmv3.HttpFilter{extprocFilter, router},
 	})
 }
@@ -56,23 +55,4 @@ func httpFilter(name string, config message) (*hcmv3.HttpFilter, error) {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return &hcmv3.HttpFilter{Name: name, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: packed}}, nil
-}
-
-func routes() *routev3.RouteConfiguration {
-	return &routev3.RouteConfiguration{
-		Name: "upstream",
-		VirtualHosts: []*routev3.VirtualHost{{
-			Name:    "all",
-			Domains: []string{"*"},
-			Routes: []*routev3.Route{{
-				Match: &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}},
-				Action: &routev3.Route_Route{Route: &routev3.RouteAction{
-					ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: upstreamName},
-					// The default of 15 s would cut long downloads and gRPC streams;
-					// an idle stream still ends after Envoy's five minutes.
-					Timeout: durationpb.New(0),
-				}},
-			}},
-		}},
-	}
 }

@@ -18,6 +18,10 @@ import (
 // plugins are in the order in which requests reach them.
 type Config struct {
 	Plugins []*Spec
+	// Routes are in the order in which they are tried; Default has the plugins of
+	// exchanges that are of none.
+	Routes  []*RouteSpec
+	Default RouteSpec
 }
 
 // What a plugin may use unless its configuration says otherwise.
@@ -55,6 +59,8 @@ func ParseConfig(path string, text []byte, log *slog.Logger) (*Config, error) {
 				return err
 			})
 		},
+		"routes":  func(n *yaml.Node, at string) error { return r.list(n, at, r.route(c)) },
+		"default": r.choose(&c.Default.Plugins),
 	})
 	if err != nil {
 		return nil, err
@@ -77,7 +83,7 @@ func (r *reader) whole(root *yaml.Node, c *Config) error {
 		seen[s.Name] = true
 	}
 	slices.SortStableFunc(c.Plugins, inOrder)
-	return nil
+	return r.resolve(c)
 }
 
 // inOrder compares plugins by their places in a chain.

@@ -13,6 +13,8 @@ import (
 // a text that has the field zzzzzzzzzzzz in it.
 var mappings = []struct{ path, text string }{
 	{"", "zzzzzzzzzzzz: 1"},
+	{"routes[].", "routes: [{zzzzzzzzzzzz: 1}]"},
+	{"routes[].match.", "routes: [{match: {zzzzzzzzzzzz: 1}}]"},
 	{"plugins[].", "plugins: [{zzzzzzzzzzzz: 1}]"},
 	{"plugins[].vmConfig.", "plugins: [{vmConfig: {zzzzzzzzzzzz: 1}}]"},
 	{"plugins[].vmConfig.env[].", "plugins: [{vmConfig: {env: [{zzzzzzzzzzzz: 1}]}}]"},

@@ -10,15 +10,20 @@ import (
 // been replaced and the last exchange that uses it has ended.
 type Set struct {
 	Plugins []*Plugin
+	// Routes say which plugins see an exchange, see Set.Route. A plugin is there
+	// once, whatever the number of routes that have it.
+	Routes  []Route
+	Default Route
 
 	// refs counts the exchanges, plus one while the set is current.
 	refs   atomic.Int64
 	closed func(error) // hears of what went wrong in closing
 }
 
-// NewSet makes a set that takes over the caller's references to the plugins.
+// NewSet makes a set that takes over the caller's references to the plugins. All
+// exchanges have all of them.
 func NewSet(plugins ...*Plugin) *Set {
-	s := &Set{Plugins: plugins, closed: func(error) {}}
+	s := &Set{Plugins: plugins, Default: Route{&RouteSpec{}, plugins}, closed: func(error) {}}
 	s.refs.Store(1)
 	return s
 }
@@ -34,6 +39,7 @@ func LoadSet(ctx context.Context, c *Config, abis []ABI, old *Set) (*Set, error)
 		}
 		set.Plugins = append(set.Plugins, p)
 	}
+	set.assign(c)
 	return set, nil
 }
 

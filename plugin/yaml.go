@@ -21,6 +21,8 @@ type reader struct {
 	// read counts the nodes read, aliases followed, so that a few lines that
 	// refer to each other cannot stand for billions.
 	read int
+	// chosen is what the routes name of plugins that may come later in the file.
+	chosen []chosen
 }
 
 // maxNodes is how many nodes a configuration may come to, maxDepth how deep.

@@ -24,7 +24,9 @@ type process struct {
 	told    attributes
 	halves  [2]half
 	modes   modes
-	plugins []*plugin.Plugin
+	set     *plugin.Set
+	route   *plugin.Route
+	plugins []*plugin.Plugin // the route's
 	chain   plugin.Chain
 	meters  []*meter
 	alone   [1]*meter // the meters of a single plugin
@@ -119,10 +121,10 @@ func (p *process) take(req *extprocv3.ProcessingRequest) (bool, error) {
 	if !ok {
 		return false, nil
 	}
+	p.told.learn(c.Direction, req)
 	if !p.begun {
 		p.begin(c, req)
 	}
-	p.told.learn(c.Direction, req)
 	h := &p.halves[c.Direction]
 	if c.body != nil && p.modes.body[c.Direction] == none {
 		// The proxy did not say in which mode it sends. One answer a message is
@@ -142,6 +144,7 @@ func (p *process) begin(c content, req *extprocv3.ProcessingRequest) {
 	p.begun = true
 	p.modes.learn(req.GetProtocolConfig())
 	p.mute = req.GetObservabilityMode()
+	p.choose()
 	if c.Direction != plugin.Request || c.headers == nil {
 		p.chain.Pass()
 	}

@@ -113,14 +113,9 @@ func newProcess(s *Service, set *plugin.Set, stream extprocv3.ExternalProcessor_
 		Service: s,
 		ctx:     stream.Context(),
 		in:      inbox{stream: stream},
-		plugins: set.Plugins,
+		set:     set,
 	}
 	p.ex.ID, p.ex.Attributes = s.ids.Add(1), &p.told
-	p.meters = p.alone[:]
-	if n := len(set.Plugins); n > 1 {
-		p.meters = make([]*meter, n)
-	}
-	p.chain.Init(&p.ex, set.Plugins, s.limits, p)
 	for d := range p.halves {
 		p.halves[d].Direction = plugin.Direction(d)
 		p.halves[d].msg = p.ex.Message(plugin.Direction(d))

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"slices"
+
 	"github.com/spf13/cobra"
 
 	"github.com/extproc/extproc/envoy"
@@ -16,11 +18,8 @@ func envoyCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return withPlugins(cmd.Context(), config, cache, func(set *plugin.Set) error {
-				var needs []envoy.Plugin
-				for _, p := range set.Plugins {
-					needs = append(needs, envoy.Plugin{Needs: p.Needs(), FailStrategy: p.Spec.FailStrategy, Timeout: p.Spec.Limits.Timeout})
-				}
-				text, err := envoy.Bootstrap(opts, needs...)
+				rest := routed(&opts, set)
+				text, err := envoy.Bootstrap(opts, asked(rest)...)
 				if err != nil {
 					return err
 				}
@@ -38,4 +37,34 @@ func envoyCommand() *cobra.Command {
 	flags.StringVar(&opts.ExtProc, "extproc", "127.0.0.1:9002", "where `extproc serve` listens: host:port or unix:///path")
 	flags.StringVar(&opts.Admin, "admin", "127.0.0.1:9901", "where Envoy's admin interface listens; empty for none")
 	return cmd
+}
+
+// routed adds the routes of a set that the proxy's configuration is to have, and
+// returns the plugins of all other exchanges.
+func routed(opts *envoy.Options, set *plugin.Set) []*plugin.Plugin {
+	rest := slices.Clone(set.Default.Plugins)
+	for _, r := range set.Routes {
+		for _, m := range r.Attributes {
+			opts.Attributes = append(opts.Attributes, m.Key)
+		}
+		if r.Prefix != "" {
+			opts.Routes = append(opts.Routes, envoy.Route{Name: r.Name, Prefix: r.Prefix, Metadata: r.Metadata, Plugins: asked(r.Plugins)})
+			continue
+		}
+		for _, p := range r.Plugins {
+			if !slices.Contains(rest, p) {
+				rest = append(rest, p)
+			}
+		}
+	}
+	return rest
+}
+
+// asked is what plugins ask of the proxy.
+func asked(plugins []*plugin.Plugin) []envoy.Plugin {
+	var all []envoy.Plugin
+	for _, p := range plugins {
+		all = append(all, envoy.Plugin{Needs: p.Needs(), FailStrategy: p.Spec.FailStrategy, Timeout: p.Spec.Limits.Timeout})
+	}
+	return all
 }
