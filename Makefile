@@ -3,11 +3,12 @@
 
 SHELL := /bin/bash
 FUZZTIME ?= 20s
+SOAKTIME ?= 60s
 TESTFLAGS ?=
 GOLANGCI_VERSION := v2.15.0
 GOLANGCI := .tools/bin/golangci-lint-$(GOLANGCI_VERSION)
 
-.PHONY: help build tools demo test race check fmt lint generated bench fuzz plugins clean
+.PHONY: help build tools demo test race check fmt lint generated bench fuzz soak plugins clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -54,6 +55,10 @@ bench: ## run all benchmarks
 
 fuzz: ## run every fuzz target for FUZZTIME each
 	@internal/tools/fuzz.sh $(FUZZTIME)
+
+soak: build tools ## load through a real Envoy for SOAKTIME, with faults on
+	@internal/tools/h2load.sh
+	@go run ./internal/soak -time $(SOAKTIME)
 
 plugins: tools ## rebuild the example plugins from source
 	internal/guests/build.sh

@@ -163,7 +163,12 @@ func (e *Envoy) Stop() {
 		return
 	case <-time.After(stopLimit):
 	}
-	_ = e.cmd.Process.Kill()
+	e.Kill()
+}
+
+// Kill ends Envoy at once, with all it is at.
+func (e *Envoy) Kill() {
+	_ = e.cmd.Process.Kill() // gone already is as good
 	<-e.exited
 }
 
