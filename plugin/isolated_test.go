@@ -10,6 +10,7 @@ import (
 	"github.com/extproc/extproc/abi"
 	"github.com/extproc/extproc/internal/checkout"
 	"github.com/extproc/extproc/plugin"
+	"github.com/extproc/extproc/plugin/host"
 	"github.com/extproc/extproc/plugin/wasihttp"
 )
 
@@ -32,7 +33,7 @@ func BenchmarkIsolatedRequest(b *testing.B) {
 	}
 	defer engine.Close(ctx)
 	spec := &plugin.Spec{Name: "header-rules", Log: slog.New(slog.DiscardHandler), Limits: plugin.Limits{Timeout: time.Second, Instances: 4}}
-	m, err := wasihttp.New(engine).Load(ctx, wasm, spec)
+	m, err := wasihttp.New(engine, host.NewServices(nil)).Load(ctx, wasm, spec)
 	if err != nil {
 		b.Fatal(err)
 	}

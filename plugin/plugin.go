@@ -29,6 +29,10 @@ type Plugin struct {
 	// are better asked for ahead.
 	ReadsResponse, ReadsResponseFirst atomic.Bool
 
+	// Logger is told of exchanges that have ended; nil if the guest doesn't want to
+	// hear of any.
+	Logger Logger
+
 	digest   [sha256.Size]byte
 	refs     atomic.Int64
 	renewals renewals
@@ -38,6 +42,9 @@ type Plugin struct {
 // reference, as after Load.
 func NewPlugin(spec *Spec, module Module) *Plugin {
 	p := &Plugin{Spec: spec, Module: module}
+	if l, ok := module.(Logger); ok && l.Logs() {
+		p.Logger = l
+	}
 	p.refs.Store(1)
 	return p
 }

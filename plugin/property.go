@@ -76,6 +76,18 @@ func Property(s Sight, path string) (Value, bool) {
 	return Value{}, false
 }
 
+// ReadOnly says whether a path with dots is the proxy's or the server's: what
+// plugins set there would never be found.
+func ReadOnly(path string) bool {
+	root, _, _ := strings.Cut(path, ".")
+	switch root {
+	case "request", "response", "connection", "source", "destination", "upstream", "metadata", "upstream_filter_state", "xds",
+		"plugin_name", "plugin_root_id", "plugin_vm_id":
+		return true
+	}
+	return false
+}
+
 // Told is what the proxy tells of the exchange under a path with dots: an
 // attribute, or a part of one, or dynamic metadata.
 func (e *Exchange) Told(path string) (Value, bool) {

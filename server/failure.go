@@ -36,6 +36,7 @@ func (p *process) fail(err error) error {
 	case p.flowing:
 		return errBroken
 	}
+	p.refused = true
 	if err := p.send(refusing(err)); err != nil {
 		return err
 	}

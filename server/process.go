@@ -38,6 +38,8 @@ type process struct {
 	flowing bool
 	// mute is set when the proxy only shows the exchange and takes no answers.
 	mute bool
+	// refused is set when the proxy was told to refuse the exchange.
+	refused bool
 }
 
 var (
@@ -50,6 +52,9 @@ var (
 // run serves the exchange until the proxy ends the stream or has been told all.
 // Envoy ends it as soon as nothing more can come, which looks like an error.
 func (p *process) run() error {
+	if p.logs() {
+		defer p.tell(time.Now()) // when the chain is closed
+	}
 	defer p.chain.Close()
 	for {
 		req, err := p.wait()

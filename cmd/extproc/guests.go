@@ -18,12 +18,15 @@ func guests(ctx context.Context, o guestOptions) ([]plugin.ABI, func(context.Con
 	if err != nil {
 		return nil, nil, err
 	}
+	if o.services == nil {
+		o.services = host.NewServices(nil)
+	}
 	legacy, err := proxywasm.New(ctx, proxywasm.Config{CacheDir: o.cache, Services: o.services})
 	if err != nil {
 		return nil, nil, errors.Join(err, engine.Close(ctx))
 	}
 	closeAll := func(ctx context.Context) error { return errors.Join(legacy.Close(ctx), engine.Close(ctx)) }
-	return []plugin.ABI{wasihttp.New(engine), legacy}, closeAll, nil
+	return []plugin.ABI{wasihttp.New(engine, o.services), legacy}, closeAll, nil
 }
 
 // guestOptions are what the flags say about running guests.

@@ -80,7 +80,7 @@ func serve(ctx context.Context, o serveOptions, abis []plugin.ABI, log *slog.Log
 	reloader := &plugin.Reloader{Path: o.config, ABIs: abis, Log: log}
 	d := newDaemon(reloader, log)
 	if o.guests.services != nil {
-		d.metrics.MustRegister(o.guests.services.Metrics)
+		d.metrics.MustRegister(o.guests.services.Metrics, o.guests.services.Tasks)
 	}
 	if err := d.sideDoors(o); err != nil {
 		return err

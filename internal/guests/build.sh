@@ -76,7 +76,7 @@ js_tools() {
   command -v npm >/dev/null || { echo "no npm on PATH"; return 1; }
   mkdir -p "$tools/js"
   cp "$guests/package.json" "$guests/package-lock.json" "$tools/js"
-  quietly npm ci --no-audit --no-fund --prefix "$tools/js" || { echo "npm can't install $guests/package.json"; return 1; }
+  (cd "$tools/js" && quietly npm ci --no-audit --no-fund) || { echo "npm can't install $guests/package.json"; return 1; }
   touch "$tools/js/done"
 }
 
@@ -94,7 +94,7 @@ assemblyscript_tools() {
   command -v npm >/dev/null || { echo "no npm on PATH"; return 1; }
   mkdir -p "$tools/assemblyscript"
   cp "$proxywasm/package.json" "$proxywasm/package-lock.json" "$tools/assemblyscript"
-  quietly npm ci --no-audit --no-fund --prefix "$tools/assemblyscript" || { echo "npm can't install $proxywasm/package.json"; return 1; }
+  (cd "$tools/assemblyscript" && quietly npm ci --no-audit --no-fund) || { echo "npm can't install $proxywasm/package.json"; return 1; }
   touch "$tools/assemblyscript/done"
 }
 

@@ -34,6 +34,7 @@ func (c *Client) Close() { c.transports.Close() }
 type Request struct {
 	Method    string
 	Cluster   *plugin.Cluster // the service
+	HTTP2     bool            // nothing less will do
 	Authority string          // what the service is told it is called
 	Path      string          // with the query
 	Headers   plugin.Headers
@@ -79,7 +80,7 @@ func (c *Client) Start(ctx context.Context, r *Request) *Call {
 		call.fail(err)
 		return call
 	}
-	transport, err := c.transports.of(r.Cluster, false)
+	transport, err := c.transports.of(r.Cluster, r.HTTP2)
 	if err != nil {
 		call.fail(&Error{Code: "TLS-certificate-error", Err: err})
 		return call

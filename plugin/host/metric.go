@@ -74,6 +74,7 @@ func (m *Metrics) Define(kind MetricKind, name string) (id uint32, err error) {
 	if id, ok := m.ids[key]; ok {
 		return id, nil
 	}
+	key.name = strings.Clone(name) // it may lie in a guest's memory
 	if m.count >= maxMetrics {
 		return 0, ErrFull
 	}
@@ -87,6 +88,14 @@ func (m *Metrics) Define(kind MetricKind, name string) (id uint32, err error) {
 	m.ids[key] = id
 	m.count++
 	return id, nil
+}
+
+// Lookup finds a metric.
+func (m *Metrics) Lookup(kind MetricKind, name string) (id uint32, ok bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	id, ok = m.ids[metricKey{kind, name}]
+	return id, ok
 }
 
 // export finds a name for a metric under which no other is exported: guests may

@@ -12,6 +12,7 @@ type Services struct {
 	Space   string
 	Data    Bucket
 	Metrics *Metrics
+	Tasks   Tasks
 	// Client makes streamed calls, Callouts those that are sent and answered as a
 	// whole and gRPC.
 	Client   *Client
@@ -31,6 +32,7 @@ func NewServices(open OpenStore) *Services {
 		Store:    s.memory,
 		Data:     s.memory.Data.Bucket("", 0),
 		Metrics:  NewMetrics(),
+		Tasks:    newTasks(),
 		Client:   client,
 		Callouts: newCallouts(&client.transports, nil, CalloutLimits{}),
 		stores:   s,

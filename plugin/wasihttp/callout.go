@@ -3,6 +3,7 @@ package wasihttp
 import (
 	"context"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/extproc/extproc/abi"
@@ -67,18 +68,7 @@ func outgoingHandle(g *guest, c *abi.Call) error {
 		o.path = option{"/", o.method != "CONNECT"}
 	}
 	if cluster := g.mod.spec.Callouts[o.authority.string]; o.authority.ok && cluster != nil {
-		call := g.mod.services.Start(g.lifetime(), &host.Request{
-			Method: o.method, Cluster: cluster, Authority: string(raw(o.authority.string)), Path: string(raw(o.path.string)),
-			Headers: o.fields.list, NoBody: !o.body.made, ContentLength: contentLength(o.fields.list),
-			ConnectTimeout:      opts.duration(connectTimeout),
-			FirstByteTimeout:    opts.duration(firstByteTimeout),
-			BetweenBytesTimeout: opts.duration(betweenBytesTimeout),
-			Notify:              g.wake.notify,
-		})
-		g.calls = append(g.calls, call)
-		dropOutgoing(g, o)
-		o.sendTo(g, call)
-		c.Result = c.Ok(c.Own(&futureResponse{call: call}))
+		c.Result = c.Ok(c.Own(g.callOut(o, cluster, o.authority.string, opts)))
 		return nil
 	}
 	if code, ok := g.chainClosed(); ok {
@@ -90,6 +80,52 @@ func outgoingHandle(g *guest, c *abi.Call) error {
 	o.send(g, &g.ex.Request)
 	c.Result = c.Ok(c.Own(&g.chain))
 	return nil
+}
+
+// calloutSend sends a request to a cluster by its name.
+func calloutSend(g *guest, c *abi.Call) error {
+	o := c.Args[1].Obj.(*outgoing)
+	var opts *options
+	if c.Args[2].Num == 1 {
+		opts = c.Args[2].Payload().Obj.(*options)
+	}
+	cluster := g.mod.spec.Callouts[c.Args[0].Str]
+	if cluster == nil {
+		dropOutgoing(g, o)
+		c.Result = c.ErrCase("no-such-cluster")
+		return nil
+	}
+	if o.path.string == "" {
+		o.path = option{"/", o.method != "CONNECT"}
+	}
+	authority := cluster.URL.Host
+	if o.authority.ok {
+		authority = o.authority.string
+	}
+	c.Result = c.Ok(c.Own(g.callOut(o, cluster, authority, opts)))
+	return nil
+}
+
+// callOut begins a call of a service. A request of gRPC says that trailers may
+// come, which guests can't, and needs HTTP/2.
+func (g *guest) callOut(o *outgoing, cluster *plugin.Cluster, authority string, opts *options) *futureResponse {
+	headers, grpc := o.fields.list, false
+	if kind, _ := headers.Get("content-type"); strings.HasPrefix(view(kind), "application/grpc") {
+		grpc = true
+		headers = append(headers[:len(headers):len(headers)], plugin.Field{Name: "te", Value: []byte("trailers")})
+	}
+	call := g.mod.services.Client.Start(g.lifetime(), &host.Request{
+		Method: o.method, Cluster: cluster, HTTP2: grpc, Authority: string(raw(authority)), Path: string(raw(o.path.string)),
+		Headers: headers, NoBody: !o.body.made, ContentLength: contentLength(o.fields.list),
+		ConnectTimeout:      opts.duration(connectTimeout),
+		FirstByteTimeout:    opts.duration(firstByteTimeout),
+		BetweenBytesTimeout: opts.duration(betweenBytesTimeout),
+		Notify:              g.wake.notify,
+	})
+	g.calls = append(g.calls, call)
+	dropOutgoing(g, o)
+	o.sendTo(g, call)
+	return &futureResponse{call: call}
 }
 
 // chainClosed tells why no request can be sent down the chain.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/extproc/extproc/internal/checkout"
 	"github.com/extproc/extproc/plugin"
+	"github.com/extproc/extproc/plugin/host"
 	"github.com/extproc/extproc/plugin/wasihttp"
 )
 
@@ -171,7 +172,7 @@ func TestStartLoops(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	_, err = wasihttp.New(engine()).Load(ctx, wasm, &plugin.Spec{Name: "test"})
+	_, err = wasihttp.New(engine(), host.NewServices(nil)).Load(ctx, wasm, &plugin.Spec{Name: "test"})
 	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "does not start") {
 		t.Errorf("error %v", err)
 	}

@@ -38,7 +38,9 @@ type guest struct {
 // work is what a guest has of one exchange alone.
 type work struct {
 	ex   *plugin.Exchange
-	inst *instance // leased from the first step until handle has returned
+	task func() error     // what to do if there is no exchange
+	told *plugin.Exchange // whose properties can be asked for then
+	inst *instance        // leased from the first step until handle has returned
 
 	in       [2]incoming // by direction
 	bound    [2]*outgoingBody
@@ -59,7 +61,9 @@ type work struct {
 
 	used   time.Duration // running time so far
 	by     plugin.Bound  // what it is stopped by
-	result error         // of handle
+	waited time.Duration // for the store so far
+	items  int           // of queues that it holds
+	result error         // of handle, or of the task
 	ended  bool          // handle returned, or never will
 	fault  error         // a broken rule that the guest is told of at its next call
 }
@@ -247,7 +251,7 @@ func (g *guest) arm(d time.Duration) {
 	g.timer.Reset(d)
 }
 
-// handle runs the guest's handler, on the guest's goroutine.
+// handle runs the guest's handler, or its task, on the guest's goroutine.
 func (g *guest) handle() {
 	defer func() {
 		if r := recover(); r != nil {
@@ -255,6 +259,10 @@ func (g *guest) handle() {
 		}
 		g.ended = true
 	}()
+	if g.task != nil {
+		g.result = g.task()
+		return
+	}
 	args := [2]abi.Value{{Obj: &g.in[plugin.Request]}, {Obj: &outparam{}}}
 	g.result = g.inst.handler.Call(context.Background(), args[:], nil)
 }

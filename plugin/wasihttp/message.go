@@ -179,7 +179,7 @@ func (g *guest) statusText(status uint64) []byte {
 // bodiless reports whether o is a message that has no body whatever its
 // content-length says: the response to HEAD, 204 and 304 (RFC 9110, 6.4.1).
 func (o *outgoing) bodiless(g *guest) bool {
-	if o.direction == plugin.Request {
+	if o.direction == plugin.Request || g.ex == nil {
 		return false
 	}
 	method, _ := g.ex.Request.Original.Get(":method")

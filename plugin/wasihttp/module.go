@@ -17,19 +17,28 @@ import (
 // Module is a plugin that is loaded. It is safe for concurrent use.
 type Module struct {
 	spec      *plugin.Spec
-	services  *host.Client
+	services  *host.Services
 	component *abi.Component
 	linked    *abi.Linked
 	pool      *plugin.Pool[*instance]
 	guests    sync.Pool
 	// age counts the times that all instances were replaced.
 	age atomic.Uint64
+
+	exports [handlerCount]bool // the handlers that the plugin has
+	lanes   [handlerCount]*lane
+	timers  timers
+	queues  subscriptions
+	// unlogged is how many bytes the exchanges have that wait to be logged, dropped
+	// how many exchanges were not.
+	unlogged, dropped atomic.Int64
 }
 
 var (
 	_ plugin.Module    = (*Module)(nil)
 	_ plugin.Counted   = (*Module)(nil)
 	_ plugin.Renewable = (*Module)(nil)
+	_ plugin.Logger    = (*Module)(nil)
 )
 
 // startLimit is how long an instance may take to start.
@@ -54,6 +63,10 @@ func (m *Module) instantiate(ctx context.Context) (*instance, error) {
 	if handler == nil {
 		i.Close(ctx)
 		return nil, fmt.Errorf("%s exports no function handle", handlerInterface)
+	}
+	if err := checkHandlers(i); err != nil {
+		i.Close(ctx)
+		return nil, err
 	}
 	inst := newInstance(i, handler)
 	inst.age = age
@@ -104,9 +117,16 @@ func (m *Module) recycle(g *guest) {
 // at.
 func (m *Module) Needs() plugin.Needs {
 	var n plugin.Needs
-	n.Headers[plugin.Request] = true
+	n.Headers[plugin.Request], n.Headers[plugin.Response] = true, m.exports[onLog]
 	for _, i := range m.component.Imports() {
 		switch name, _, _ := strings.Cut(i.Name, "@"); name {
+		case ownPackage + "properties":
+			n.Attributes = plugin.DefaultAttributes()
+			for _, item := range i.Items {
+				if item.Name == "set" {
+					n.Writes = []string{plugin.PropertyNamespace}
+				}
+			}
 		case outgoingInterface:
 			n.Headers[plugin.Response] = true
 		case typesInterface:
@@ -135,13 +155,16 @@ func (m *Module) Renew() {
 // Close implements plugin.Module. It waits for exchanges under way.
 func (m *Module) Close(ctx context.Context) error {
 	var errs []error
+	m.endTasks(ctx)
 	if m.pool != nil {
 		errs = append(errs, m.pool.Close(ctx))
 	}
 	if m.linked != nil {
 		errs = append(errs, m.linked.Close(ctx))
 	}
-	m.services.Close()
+	if m.services != nil {
+		m.services.Close()
+	}
 	return errors.Join(append(errs, m.component.Close(ctx))...)
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/extproc/extproc/abi"
 	"github.com/extproc/extproc/internal/checkout"
 	"github.com/extproc/extproc/plugin"
+	"github.com/extproc/extproc/plugin/host"
 	"github.com/extproc/extproc/plugin/wasihttp"
 )
 
@@ -60,7 +61,8 @@ func (l *logs) all() []string {
 // loaded is a plugin for a test.
 type loaded struct {
 	plugin.Module
-	logs *logs
+	logs     *logs
+	services *host.Services
 }
 
 func example(name, lang string) string { return filepath.Join("envoy", "examples", name, lang+".wasm") }
@@ -68,11 +70,17 @@ func guestFile(name string) string     { return filepath.Join("internal", "guest
 
 func load(tb testing.TB, file string, change ...func(*plugin.Spec)) loaded {
 	tb.Helper()
+	return loadWith(tb, services(), file, change...)
+}
+
+func loadWith(tb testing.TB, shared *host.Services, file string, change ...func(*plugin.Spec)) loaded {
+	tb.Helper()
 	l := &logs{}
-	m, err := tryLoad(tb, file, l, change...)
+	m, err := wasihttp.New(engine(), shared).Load(context.Background(), read(tb, file), spec(l, change))
 	if err != nil {
 		tb.Fatal(err)
 	}
+	tb.Cleanup(shared.Client.Close)
 	tb.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
@@ -80,10 +88,15 @@ func load(tb testing.TB, file string, change ...func(*plugin.Spec)) loaded {
 			tb.Errorf("closing %s: %v", file, err)
 		}
 	})
-	return loaded{m, l}
+	return loaded{m, l, shared}
 }
 
 func tryLoad(tb testing.TB, file string, l *logs, change ...func(*plugin.Spec)) (plugin.Module, error) {
+	tb.Helper()
+	return tryLoadBytes(read(tb, file), l, change...)
+}
+
+func read(tb testing.TB, file string) []byte {
 	tb.Helper()
 	path, err := checkout.Path(filepath.Split(file))
 	if err != nil {
@@ -93,16 +106,23 @@ func tryLoad(tb testing.TB, file string, l *logs, change ...func(*plugin.Spec)) 
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return tryLoadBytes(wasm, l, change...)
+	return wasm
 }
 
 func tryLoadBytes(wasm []byte, l *logs, change ...func(*plugin.Spec)) (plugin.Module, error) {
-	spec := &plugin.Spec{Name: "test", Log: slog.New(l), Limits: plugin.Limits{Timeout: 5 * time.Second, Instances: 8}}
-	for _, c := range change {
-		c(spec)
-	}
-	return wasihttp.New(engine()).Load(context.Background(), wasm, spec)
+	return wasihttp.New(engine(), services()).Load(context.Background(), wasm, spec(l, change))
 }
+
+func spec(l *logs, change []func(*plugin.Spec)) *plugin.Spec {
+	s := &plugin.Spec{Name: "test", Log: slog.New(l), Limits: plugin.Limits{Timeout: 5 * time.Second, Instances: 8}}
+	for _, c := range change {
+		c(s)
+	}
+	return s
+}
+
+// services are shared, as in a server.
+var services = sync.OnceValue(func() *host.Services { return host.NewServices(nil) })
 
 func withConfig(m map[string]string) func(*plugin.Spec) {
 	return func(s *plugin.Spec) { s.ConfigMap = m }

@@ -27,12 +27,17 @@ const (
 
 // ABI is the kind of guest that this package runs. It is safe for concurrent
 // use.
-type ABI struct{ engine *abi.Engine }
+type ABI struct {
+	engine   *abi.Engine
+	services *host.Services
+}
 
 var _ plugin.ABI = (*ABI)(nil)
 
-// New makes the ABI on an engine, which all its plugins share.
-func New(engine *abi.Engine) *ABI { return &ABI{engine: engine} }
+// New makes the ABI on an engine and services, which all its plugins share.
+func New(engine *abi.Engine, services *host.Services) *ABI {
+	return &ABI{engine: engine, services: services}
+}
 
 // Name implements plugin.ABI.
 func (*ABI) Name() string { return "wasi:http component" }
@@ -60,7 +65,7 @@ func (a *ABI) load(ctx context.Context, wasm []byte, spec *plugin.Spec) (_ *Modu
 	if err != nil {
 		return nil, err
 	}
-	m := &Module{spec: spec, services: host.NewClient(), component: component}
+	m := &Module{spec: spec, component: component}
 	defer func() {
 		if err != nil {
 			m.Close(ctx)
@@ -69,6 +74,10 @@ func (a *ABI) load(ctx context.Context, wasm []byte, spec *plugin.Spec) (_ *Modu
 	if err := checkWorld(component); err != nil {
 		return nil, err
 	}
+	if m.services, err = a.services.For(spec); err != nil {
+		return nil, err
+	}
+	m.prepare()
 	linker := abi.NewLinker(a.engine)
 	if err := define(linker); err != nil {
 		return nil, err
@@ -83,6 +92,9 @@ func (a *ABI) load(ctx context.Context, wasm []byte, spec *plugin.Spec) (_ *Modu
 		New: m.instantiate, Close: (*instance).close, Max: spec.Limits.Instances,
 	})
 	if err != nil {
+		return nil, fmt.Errorf("does not start: %w", err)
+	}
+	if err := m.startUp(ctx); err != nil {
 		return nil, fmt.Errorf("does not start: %w", err)
 	}
 	return m, nil
