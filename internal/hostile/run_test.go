@@ -23,6 +23,7 @@ import (
 
 	"github.com/extproc/extproc/abi"
 	"github.com/extproc/extproc/plugin"
+	"github.com/extproc/extproc/plugin/host"
 	"github.com/extproc/extproc/plugin/proxywasm"
 	"github.com/extproc/extproc/plugin/wasihttp"
 	"github.com/extproc/extproc/server"
@@ -101,7 +102,7 @@ func engines(tb testing.TB, interpreted bool) *kinds {
 			tb.Error(err)
 		}
 	})
-	return &kinds{[]plugin.ABI{wasihttp.New(engine), modules}}
+	return &kinds{[]plugin.ABI{wasihttp.New(engine, host.NewServices(nil)), modules}}
 }
 
 // watched is a module whose guests' failures are noted.

@@ -44,7 +44,11 @@ func (i *instance) run(yield func(struct{}) bool) {
 
 // resume lets the guest run until it waits or its handler has returned.
 func (i *instance) resume(g *guest) {
-	limit, by := g.mod.spec.Limits.Allowance(g.used, g.ex.Due)
+	var due plugin.Instant
+	if g.ex != nil {
+		due = g.ex.Due
+	}
+	limit, by := g.mod.spec.Limits.Allowance(g.used, due)
 	if by == plugin.Unbound {
 		i.next()
 		return

@@ -278,9 +278,9 @@ func TestFailingTasks(t *testing.T) {
 		}
 	}
 	for _, word := range []string{"a handler failed handler=on-timer", "ran for longer than 100ms", "unreachable", "a handler failed handler=on-item"} {
-		if !slices.ContainsFunc(m.logs.all(), func(line string) bool { return strings.Contains(line, word) }) {
-			t.Errorf("nothing in the log of %q:\n%s", word, strings.Join(m.logs.all(), "\n"))
-		}
+		eventually(t, word+" in the log", func() bool {
+			return slices.ContainsFunc(m.logs.all(), func(line string) bool { return strings.Contains(line, word) })
+		})
 	}
 }
 

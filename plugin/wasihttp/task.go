@@ -209,7 +209,7 @@ func (g *guest) settle(ctx context.Context) error {
 	g.endLog()
 	err := g.result
 	if err != nil && g.inst.overran() {
-		err = fmt.Errorf("ran for longer than %v", g.mod.spec.Limits.Timeout)
+		err = errors.New(g.mod.spec.Limits.Overran(g.by))
 	}
 	g.release(ctx)
 	return err
