@@ -38,6 +38,8 @@ type process struct {
 	flowing bool
 	// mute is set when the proxy only shows the exchange and takes no answers.
 	mute bool
+	// since is when the exchange began, if plugins are to be told of it.
+	since time.Time
 	// refused is set when the proxy was told to refuse the exchange.
 	refused bool
 }
@@ -52,9 +54,7 @@ var (
 // run serves the exchange until the proxy ends the stream or has been told all.
 // Envoy ends it as soon as nothing more can come, which looks like an error.
 func (p *process) run() error {
-	if p.logs() {
-		defer p.tell(time.Now()) // when the chain is closed
-	}
+	defer p.tell() // when the chain is closed
 	defer p.chain.Close()
 	for {
 		req, err := p.wait()

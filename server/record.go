@@ -18,11 +18,11 @@ func (p *process) logs() bool {
 
 // tell tells the plugins that want to hear of it what has become of the exchange.
 // All plugins are done with it.
-func (p *process) tell(began time.Time) {
-	if !p.ex.Request.Arrived {
+func (p *process) tell() {
+	if p.since.IsZero() || !p.ex.Request.Arrived {
 		return
 	}
-	r := &plugin.Record{Exchange: p.ex, Began: began, Took: time.Since(began), Outcome: p.outcome()}
+	r := &plugin.Record{Exchange: p.ex, Began: p.since, Took: time.Since(p.since), Outcome: p.outcome()}
 	for d := range p.halves {
 		h := &p.halves[d]
 		refused := r.Outcome == plugin.Rejected && h.Direction == plugin.Response

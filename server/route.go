@@ -1,6 +1,8 @@
 package server
 
 import (
+	"time"
+
 	"google.golang.org/grpc/metadata"
 
 	"github.com/extproc/extproc/plugin"
@@ -29,6 +31,9 @@ func (p *process) choose() {
 		p.meters = make([]*meter, n)
 	}
 	p.chain.Init(&p.ex, p.plugins, p.limits, p)
+	if p.logs() {
+		p.since = time.Now()
+	}
 	if len(p.plugins) == 0 {
 		p.chain.Pass()
 	}
