@@ -119,6 +119,16 @@ func (c *Chain) Late(d Direction, why string) error {
 	return c.Fail(&Failure{Kind: Late, Message: why})
 }
 
+// Over says whether no plugin has anything more to do.
+func (c *Chain) Over() bool {
+	for i := range c.links {
+		if !c.links[i].over {
+			return c.off
+		}
+	}
+	return true
+}
+
 // Due is when the chain is to be stepped at the latest, as a plugin's time for the
 // exchange is over then.
 func (c *Chain) Due() Instant {

@@ -40,6 +40,39 @@ func (w *Watchdog) Begin(limit time.Duration) {
 	}
 }
 
+// BeginBy is Begin with a point in time as the limit. Without stop there is no
+// timer yet: Remind will be called in time.
+func (w *Watchdog) BeginBy(deadline Instant, stop func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.deadline = time.Duration(deadline)
+	if stop == nil {
+		return
+	}
+	w.Stop = stop
+	if w.due == 0 || w.due > w.deadline {
+		w.arm(max(deadline.Left(), 1))
+	}
+}
+
+// Remind arms the timer if the deadline comes before the horizon.
+func (w *Watchdog) Remind(horizon Instant, stop func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if deadline := Instant(w.deadline); deadline != 0 && deadline <= horizon && w.due == 0 && !w.bit.Load() {
+		w.Stop = stop
+		w.arm(max(deadline.Left(), 1))
+	}
+}
+
+// Done is End that tells whether the deadline was missed, and not how long it took.
+func (w *Watchdog) Done() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.deadline = 0
+	return w.bit.Load()
+}
+
 func (w *Watchdog) arm(d time.Duration) {
 	w.due = elapsed() + d
 	if w.timer == nil {

@@ -44,6 +44,11 @@ type half struct {
 	unseen bool
 	// begun is set when a part of the body, or its end, has come.
 	begun bool
+	// since is when the proxy began to wait for an answer, 0 if it doesn't; counted
+	// how many it waited for then, and late is set when it has waited too long.
+	since   plugin.Instant
+	counted int
+	late    bool
 	// whole gathers a body that must be sent in one answer.
 	whole []byte
 }

@@ -2,8 +2,11 @@ package server
 
 import (
 	"context"
+	"time"
 
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+
+	"github.com/extproc/extproc/plugin"
 )
 
 // inbox receives the messages of a stream, if need be while something else is
@@ -13,6 +16,7 @@ type inbox struct {
 	// pending holds the outcome of a Recv that runs on a goroutine of its own. It
 	// ends with the stream at the latest, and the channel has room for it.
 	pending chan received
+	timer   *time.Timer
 }
 
 type received struct {
@@ -20,18 +24,8 @@ type received struct {
 	err error
 }
 
-// next is the next message.
-func (in *inbox) next() (*extprocv3.ProcessingRequest, error) {
-	if in.pending == nil {
-		return in.stream.Recv()
-	}
-	r := <-in.pending
-	in.pending = nil
-	return r.req, r.err
-}
-
-// nextOr is the next message, or nil if wake was first.
-func (in *inbox) nextOr(wake <-chan struct{}) (*extprocv3.ProcessingRequest, error) {
+// nextOr is the next message, or nil if wake or due was first. Wake may be nil.
+func (in *inbox) nextOr(wake <-chan struct{}, due plugin.Instant) (*extprocv3.ProcessingRequest, error) {
 	if in.pending == nil {
 		pending := make(chan received, 1)
 		in.pending = pending
@@ -40,8 +34,11 @@ func (in *inbox) nextOr(wake <-chan struct{}) (*extprocv3.ProcessingRequest, err
 			pending <- received{req, err}
 		}()
 	}
+	alarm := in.alarm(due)
 	select {
 	case <-wake:
+		return nil, nil
+	case <-alarm:
 		return nil, nil
 	case r := <-in.pending:
 		in.pending = nil
@@ -50,11 +47,26 @@ func (in *inbox) nextOr(wake <-chan struct{}) (*extprocv3.ProcessingRequest, err
 }
 
 // only waits for wake and takes no message, so that the proxy has to wait too.
-func (in *inbox) only(ctx context.Context, wake <-chan struct{}) error {
+func (in *inbox) only(ctx context.Context, wake <-chan struct{}, due plugin.Instant) error {
 	select {
 	case <-wake:
+		return nil
+	case <-in.alarm(due):
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// alarm is readable when due has come.
+func (in *inbox) alarm(due plugin.Instant) <-chan time.Time {
+	if due == 0 {
+		return nil
+	}
+	if in.timer == nil {
+		in.timer = time.NewTimer(due.Left())
+	} else {
+		in.timer.Reset(due.Left())
+	}
+	return in.timer.C
 }

@@ -3,6 +3,8 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
+	"runtime/debug"
 	"time"
 
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
@@ -19,6 +21,7 @@ type process struct {
 	*Service
 	ctx context.Context
 	in  inbox
+	patience
 
 	ex      plugin.Exchange
 	told    attributes
@@ -49,15 +52,46 @@ var (
 	errEnd = errors.New("end of the exchange")
 	// errGone: the proxy takes no more answers.
 	errGone = errors.New("the proxy is gone")
+	// errElsewhere: the exchange goes on on another goroutine.
+	errElsewhere = errors.New("served elsewhere")
 )
 
 // run serves the exchange until the proxy ends the stream or has been told all.
-// Envoy ends it as soon as nothing more can come, which looks like an error.
 func (p *process) run() error {
-	defer p.tell() // when the chain is closed
-	defer p.chain.Close()
+	err := p.serve()
+	if errors.Is(err, errElsewhere) {
+		return <-p.elsewhere
+	}
+	return err
+}
+
+// serve is run, or what is left of it. Whoever gets to the end cleans up.
+func (p *process) serve() (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			p.metrics.failed.Inc()
+			p.log.Error("exchange panicked", "exchange", p.ex.ID, "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+			err = status.Error(codes.Internal, "internal error")
+		}
+		if !errors.Is(err, errElsewhere) {
+			p.roster.remove(p)
+			p.watch.Close()
+			p.chain.Close()
+			p.tell() // when the chain is closed
+			_ = p.set.Release() // what went wrong is in the log
+		}
+	}()
+	return p.loop()
+}
+
+// loop takes messages and wakes as they come. Envoy ends the stream as soon as
+// nothing more can come, which looks like an error.
+func (p *process) loop() error {
 	for {
 		req, err := p.wait()
+		if errors.Is(err, errElsewhere) {
+			return err
+		}
 		if err != nil {
 			p.linger()
 			return nil
@@ -70,8 +104,11 @@ func (p *process) run() error {
 				p.log.Warn("the proxy broke the protocol", "exchange", p.ex.ID, "error", err)
 				return status.Error(codes.InvalidArgument, err.Error())
 			}
+			p.tick()
+		} else {
+			err = p.late()
 		}
-		switch err := p.advance(act); {
+		switch err := p.advance(act, err); {
 		case errors.Is(err, errEnd), errors.Is(err, errGone):
 			p.linger()
 			return nil
@@ -80,6 +117,8 @@ func (p *process) run() error {
 		case err != nil:
 			p.metrics.failed.Inc()
 			return err
+		case p.leaves():
+			return nil
 		}
 	}
 }
@@ -97,7 +136,7 @@ func (p *process) linger() {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.ctx), lingering)
 	defer cancel()
 	for p.chain.Wake() != nil {
-		if p.in.only(ctx, p.chain.Wake()) != nil || p.chain.Step(ctx) != nil {
+		if p.in.only(ctx, p.chain.Wake(), 0) != nil || p.chain.Step(ctx) != nil {
 			return
 		}
 	}
@@ -106,18 +145,28 @@ func (p *process) linger() {
 // wait is the next message, or nil when a plugin wants a step without one. While
 // a plugin waits for something else, a proxy that sends faster than the plugins
 // read is left to wait. One that waits for the proxy alone may wait for any
-// message, and so gets all that come, up to a limit.
+// message, and so gets all that come, up to a limit. It is nil too when the time
+// of something is over.
 func (p *process) wait() (*extprocv3.ProcessingRequest, error) {
+	p.tick()
 	wake := p.chain.Wake()
-	if wake == nil {
-		return p.in.next()
+	due := p.due().Before(p.chain.Due())
+	if wake == nil && p.in.pending == nil && p.elsewhere == nil && !p.flowing {
+		r, here := p.receive(due)
+		if !here {
+			return nil, errElsewhere
+		}
+		p.moved = true
+		return r.req, r.err
 	}
 	for i := range p.halves {
-		if p.halves[i].msg.In.Len() > p.limits.Queued {
-			return nil, p.in.only(p.ctx, wake)
+		if wake != nil && p.halves[i].msg.In.Len() > p.limits.Queued {
+			return nil, p.in.only(p.ctx, wake, due)
 		}
 	}
-	return p.in.nextOr(wake)
+	req, err := p.in.nextOr(wake, due)
+	p.moved = p.moved || req != nil
+	return req, err
 }
 
 // take puts a message into the exchange and says whether it concerns a plugin.
@@ -156,11 +205,12 @@ func (p *process) begin(c content, req *extprocv3.ProcessingRequest) {
 }
 
 // advance lets the plugins act and answers the proxy, until neither can go on. A
-// plugin whose output has been taken away may have more.
-func (p *process) advance(act bool) error {
+// plugin whose output has been taken away may have more. It begins with what has
+// gone wrong already, if anything has.
+func (p *process) advance(act bool, err error) error {
+	p.chain.Hurry(p.due())
 	for {
-		var err error
-		if act {
+		if act && err == nil {
 			err = p.chain.Step(p.ctx)
 		}
 		if err == nil {
@@ -170,7 +220,7 @@ func (p *process) advance(act bool) error {
 		case errors.Is(err, errEnd), errors.Is(err, errGone):
 			return err
 		case err != nil:
-			if err := p.fail(err); err != nil {
+			if err = p.fail(err); err != nil {
 				return err
 			}
 		case !act:
@@ -204,5 +254,6 @@ func (p *process) send(resp *extprocv3.ProcessingResponse) error {
 		return errGone
 	}
 	p.metrics.sent.Inc()
+	p.moved = true
 	return nil
 }

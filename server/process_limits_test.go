@@ -36,7 +36,7 @@ func TestProcessPieces(t *testing.T) {
 // TestProcessHoard: a guest that takes nothing fails its exchange at the limit.
 func TestProcessHoard(t *testing.T) {
 	s, _ := service(t, plugin.FailClose)
-	s.limits = plugin.Bounds{Queued: 10, Buffered: 100}
+	s.limits.Bounds = plugin.Bounds{Queued: 10, Buffered: 100}
 	body := msg("qb " + strings.Repeat("x", 60))
 	answers, err := talk(t, s, msg("qh x-do: hoard"), body, body)
 	if err != nil {
@@ -136,7 +136,7 @@ func TestProcessLinger(t *testing.T) {
 // taken from the proxy than may be queued.
 func TestProcessBackPressure(t *testing.T) {
 	s, _ := service(t, plugin.FailClose)
-	s.limits = plugin.Bounds{Queued: 100, Buffered: 1000}
+	s.limits.Bounds = plugin.Bounds{Queued: 100, Buffered: 1000}
 	ctx, cancel := context.WithCancel(t.Context())
 	w := newWire(ctx)
 	ended := make(chan error, 1)

@@ -30,7 +30,7 @@ func (p *process) choose() {
 	if n := len(p.plugins); n > 1 {
 		p.meters = make([]*meter, n)
 	}
-	p.chain.Init(&p.ex, p.plugins, p.limits, p)
+	p.chain.Init(&p.ex, p.plugins, p.limits.Bounds, p)
 	if p.logs() {
 		p.since = time.Now()
 	}

@@ -284,6 +284,10 @@ var scripts = map[string]func(*script) error{
 		release(r, with(r.Original, "x-called", "2"), plugin.Untouched)
 		return nil
 	},
+	"callout-long": func(s *script) error {
+		s.sleep(time.Minute)
+		return errTest
+	},
 	"callout-reading": func(s *script) error {
 		s.ex.Request.WantBody = true
 		s.sleep(200 * time.Millisecond)

@@ -4,10 +4,8 @@
 package server
 
 import (
-	"fmt"
 	"log/slog"
 	"math"
-	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -32,6 +30,12 @@ type Options struct {
 	// Buffered is how many bytes of one body the server holds at most; an exchange
 	// that needs more fails. Default 16 MiB.
 	Buffered int
+	// MessageTimeout is how long the proxy waits for an answer, if it is known: the
+	// policy of the plugin that keeps it waiting is applied a little before.
+	MessageTimeout time.Duration
+	// Idle is for how long nothing may happen in an exchange. Default 10 minutes;
+	// less than 0 is for ever.
+	Idle time.Duration
 }
 
 // Service serves exchanges with the current plugins.
@@ -39,17 +43,18 @@ type Service struct {
 	extprocv3.UnimplementedExternalProcessorServer
 
 	log     *slog.Logger
-	limits  plugin.Bounds
+	limits  limits
 	metrics *metrics
 	current *plugin.Current
 	ids     atomic.Uint64
+	roster  roster
 }
 
 // New makes a service of the plugins that are current at any time.
 func New(current *plugin.Current, opts Options) *Service {
 	s := &Service{
 		log:     opts.Log,
-		limits:  plugin.Bounds{Queued: 1 << 20, Buffered: 16 << 20},
+		limits:  newLimits(opts),
 		current: current,
 	}
 	if s.log == nil {
@@ -57,12 +62,6 @@ func New(current *plugin.Current, opts Options) *Service {
 	}
 	if opts.Metrics == nil {
 		opts.Metrics = prometheus.NewRegistry()
-	}
-	if opts.Queued > 0 {
-		s.limits.Queued = opts.Queued
-	}
-	if opts.Buffered > 0 {
-		s.limits.Buffered = opts.Buffered
 	}
 	s.metrics = newMetrics(opts.Metrics, current)
 	return s
@@ -90,22 +89,13 @@ func (s *Service) Register(g grpc.ServiceRegistrar) {
 }
 
 // Process serves one exchange.
-func (s *Service) Process(stream extprocv3.ExternalProcessor_ProcessServer) (err error) {
+func (s *Service) Process(stream extprocv3.ExternalProcessor_ProcessServer) error {
 	set := s.current.Acquire()
 	if set == nil {
 		return status.Error(codes.Unavailable, plugin.ErrStarting.Error())
 	}
-	defer set.Release()
 	s.metrics.started.Inc()
-	p := newProcess(s, set, stream)
-	defer func() {
-		if r := recover(); r != nil {
-			s.metrics.failed.Inc()
-			s.log.Error("exchange panicked", "exchange", p.ex.ID, "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
-			err = status.Error(codes.Internal, "internal error")
-		}
-	}()
-	return p.run()
+	return newProcess(s, set, stream).run()
 }
 
 func newProcess(s *Service, set *plugin.Set, stream extprocv3.ExternalProcessor_ProcessServer) *process {
@@ -116,6 +106,8 @@ func newProcess(s *Service, set *plugin.Set, stream extprocv3.ExternalProcessor_
 		set:     set,
 	}
 	p.ex.ID, p.ex.Attributes = s.ids.Add(1), &p.told
+	p.patience.begin(p)
+	s.roster.add(p)
 	for d := range p.halves {
 		p.halves[d].Direction = plugin.Direction(d)
 		p.halves[d].msg = p.ex.Message(plugin.Direction(d))

@@ -1,0 +1,22 @@
+package server
+
+import (
+	"cmp"
+	"time"
+
+	"github.com/extproc/extproc/plugin"
+)
+
+// limits are those of the service for each exchange.
+type limits struct {
+	plugin.Bounds
+	message, idle time.Duration
+}
+
+func newLimits(o Options) limits {
+	return limits{
+		Bounds:  plugin.Bounds{Queued: cmp.Or(o.Queued, 1<<20), Buffered: cmp.Or(o.Buffered, 16<<20)},
+		message: o.MessageTimeout,
+		idle:    cmp.Or(o.Idle, 10*time.Minute),
+	}
+}

@@ -1,0 +1,177 @@
+package server
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/extproc/extproc/plugin"
+)
+
+// patience is by when something must have come of an exchange.
+type patience struct {
+	// active is when a message came or went last; moved is set when one did since
+	// that was noted.
+	active plugin.Instant
+	moved  bool
+	// client is when the client of the stream must have its answers.
+	client plugin.Instant
+	// leaving is set when the stream is to end as soon as nothing is lost by that.
+	leaving bool
+	// watch is over a wait that only a message ends. When it takes too long, the
+	// exchange goes on on another goroutine, and what elsewhere gets is its end.
+	watch     plugin.Watchdog
+	elsewhere chan error
+	// before and after are others in the roster.
+	before, after *process
+}
+
+// margin is how long before a deadline of the proxy's an answer is sent.
+func margin(timeout time.Duration) time.Duration {
+	return min(max(timeout/10, 5*time.Millisecond), timeout/2, time.Second)
+}
+
+// begin takes note of the deadline of the stream.
+func (w *patience) begin(p *process) {
+	w.active = plugin.Now()
+	if t, ok := p.ctx.Deadline(); ok {
+		left := time.Until(t)
+		w.client = w.active.In(max(left-margin(left), 1))
+	}
+}
+
+// due is by when plugins must have acted, and idle when the exchange is over
+// because nothing happens.
+func (p *process) due() plugin.Instant {
+	due := p.client
+	if p.limits.idle > 0 {
+		due = due.Before(p.active.In(p.limits.idle))
+	}
+	if p.limits.message > 0 {
+		for i := range p.halves {
+			due = due.Before(p.halves[i].answerBy(p.limits.message))
+		}
+	}
+	return due
+}
+
+// debts is how many answers the proxy waits for with a clock in its hand: in full
+// duplex it does without one.
+func (h *half) debts(mode bodyMode) int {
+	if mode == duplex {
+		return 0
+	}
+	n := len(h.chunks)
+	if h.headers == owed {
+		n++
+	}
+	if h.trailers == owed {
+		n++
+	}
+	return n
+}
+
+// clock notes since when the proxy waits for an answer: since it has had the last
+// one, if it has sent more meanwhile.
+func (h *half) clock(mode bodyMode, now plugin.Instant) {
+	n := h.debts(mode)
+	if n == 0 {
+		h.since, h.late = 0, false
+	} else if h.since == 0 || n < h.counted {
+		h.since, h.late = now, false
+	}
+	h.counted = n
+}
+
+// answerBy is when an answer must have been sent; 0 if none is owed.
+func (h *half) answerBy(timeout time.Duration) plugin.Instant {
+	if h.since == 0 || h.late {
+		return 0
+	}
+	return h.since.In(timeout - margin(timeout))
+}
+
+// tick reads the clock when the exchange has moved.
+func (p *process) tick() {
+	if p.moved {
+		p.moved, p.active = false, plugin.Now()
+	}
+	if p.limits.message > 0 && !p.mute {
+		for i := range p.halves {
+			p.halves[i].clock(p.modes.body[i], p.active)
+		}
+	}
+}
+
+// late applies the plugins' policies if the time of something is over. The time
+// that a plugin may take for an exchange is the chain's affair.
+func (p *process) late() error {
+	now := plugin.Now()
+	if p.client != 0 && now >= p.client {
+		p.client = 0
+		return p.giveUp("the client's deadline is near")
+	}
+	if idle := p.limits.idle; idle > 0 && now >= p.active.In(idle) {
+		p.active = now
+		return p.giveUp(fmt.Sprintf("nothing has come for %v", idle))
+	}
+	if p.limits.message == 0 {
+		return nil
+	}
+	for i := range p.halves {
+		h := &p.halves[i]
+		if t := h.answerBy(p.limits.message); t != 0 && now >= t {
+			h.late = true
+			return p.chain.Late(h.Direction, fmt.Sprintf("had no answer in time: the proxy waits for %v", p.limits.message))
+		}
+	}
+	return nil
+}
+
+// giveUp has the exchange go on without the plugins, if it may, and the stream end.
+func (p *process) giveUp(why string) error {
+	p.leaving = true
+	if p.chain.Over() {
+		return nil
+	}
+	return p.chain.Fail(&plugin.Failure{Kind: plugin.Late, Message: why})
+}
+
+// leaves says whether the stream may end without an answer being missed. What the
+// proxy has sent of a full-duplex body it has not kept.
+func (p *process) leaves() bool {
+	for i := range p.halves {
+		h := &p.halves[i]
+		if h.headers != nothing && p.modes.body[i] == duplex && !h.msg.NoBody && !h.sentEnd {
+			return false
+		}
+	}
+	return p.leaving
+}
+
+// receive waits for the next message and for nothing else.
+func (p *process) receive(due plugin.Instant) (received, bool) {
+	if due == 0 {
+		req, err := p.in.stream.Recv()
+		return received{req, err}, true
+	}
+	if due-p.active > plugin.Instant(2*sweepPause) {
+		p.watch.BeginBy(due, nil)
+	} else {
+		p.watch.BeginBy(due, p.goElsewhere)
+	}
+	req, err := p.in.stream.Recv()
+	r := received{req, err}
+	if p.watch.Done() {
+		p.in.pending <- r
+		return received{}, false
+	}
+	return r, true
+}
+
+// goElsewhere has the exchange go on on a goroutine of its own, as this one waits
+// for a message and can't be woken. It gets the message when it comes.
+func (p *process) goElsewhere() {
+	p.in.pending = make(chan received, 1)
+	p.elsewhere = make(chan error, 1)
+	go func() { p.elsewhere <- p.serve() }()
+}

@@ -1,0 +1,234 @@
+package server
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+
+	"github.com/extproc/extproc/plugin"
+)
+
+// patient is a proxy that sends when it likes and waits for what comes of it.
+type patient struct {
+	wire
+	t     *testing.T
+	got   chan *extprocv3.ProcessingResponse
+	ended chan error
+}
+
+func (p *patient) Send(resp *extprocv3.ProcessingResponse) error {
+	p.got <- resp
+	return nil
+}
+
+// meet opens a stream of a patient proxy.
+func meet(t *testing.T, s *Service, ctx context.Context) *patient {
+	t.Helper()
+	ctx, cancel := context.WithCancel(ctx)
+	p := &patient{wire: *newWire(ctx), t: t, got: make(chan *extprocv3.ProcessingResponse, 100), ended: make(chan error, 1)}
+	p.ready = make(chan struct{}, 100) // nobody listens
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		p.ended <- s.Process(p)
+	}()
+	t.Cleanup(func() { cancel(); <-ended })
+	return p
+}
+
+// play sends lines that begin with "> " and expects those with "< ", "end" for the
+// clean end of the stream, and "silence" for nothing during a tenth of a second.
+func (p *patient) play(mode [2]bodyMode, talk string) {
+	p.t.Helper()
+	first := true
+	for line := range strings.Lines(talk) {
+		line = strings.TrimSpace(line)
+		sent, send := strings.CutPrefix(line, "> ")
+		switch {
+		case line == "":
+		case send:
+			m := msg(sent)
+			if first {
+				m.ProtocolConfig = &extprocv3.ProtocolConfiguration{RequestBodyMode: mode[0], ResponseBodyMode: mode[1]}
+				first = false
+			}
+			p.in <- m
+		case line == "silence":
+			select {
+			case a := <-p.got:
+				p.t.Errorf("answered %s, expected nothing", show(a))
+			case err := <-p.ended:
+				p.t.Errorf("ended with %v, expected it to go on", err)
+			case <-time.After(100 * time.Millisecond):
+			}
+		case line == "end":
+			select {
+			case err := <-p.ended:
+				if err != nil {
+					p.t.Errorf("ended with %v", err)
+				}
+			case <-time.After(20 * time.Second):
+				p.t.Error("no end")
+			}
+		default:
+			select {
+			case a := <-p.got:
+				if got := strings.TrimSpace("< " + show(a)); got != line {
+					p.t.Errorf("got %q, expected %q", got, line)
+				}
+			case <-time.After(20 * time.Second):
+				p.t.Errorf("no answer, expected %q", line)
+			}
+		}
+	}
+}
+
+// TestPatience: whatever a guest waits for, its exchange comes to an end by a limit,
+// and by its plugin's policy.
+func TestPatience(t *testing.T) {
+	soon := 50 * time.Millisecond
+	idle, message := Options{Idle: soon}, Options{MessageTimeout: soon}
+	for _, c := range []struct {
+		name     string
+		opts     Options
+		exchange time.Duration // limits.exchange
+		deadline time.Duration // of the client
+		open     bool
+		mode     [2]bodyMode
+		talk     string
+	}{
+		{name: "idle", opts: idle, talk: `
+			> qh x-do: hold eos
+			< immediate 503
+			> rh :status: 200
+			end`},
+		{name: "idle, open", opts: idle, open: true, talk: `
+			> qh x-do: hold eos
+			< qh
+			silence
+			> rh :status: 200
+			end`},
+		{name: "idle in the response, open", opts: idle, open: true, talk: `
+			> qh x-do: read-response eos
+			< qh
+			> rh :status: 200
+			< rh override NONE/BUFFERED trailers DEFAULT/SEND
+			silence
+			> rb abc eos
+			end`},
+		{name: "idle although nobody waits", opts: idle, talk: `
+			> qh x-do: pass
+			< qh
+			< immediate 503
+			> rh :status: 200
+			end`},
+		{name: "idle with a body between", opts: idle, open: true, mode: [2]bodyMode{duplex, none}, talk: `
+			> qh x-do: stream-request
+			< qh
+			> qb abc
+			< qb stream ABC
+			< immediate 503
+			> qb def
+			end`},
+		{name: "idle behind all plugins, a body between", opts: idle, open: true, mode: [2]bodyMode{duplex, duplex}, talk: `
+			> qh x-do: hold
+			< qh
+			silence
+			> qb abc
+			< qb stream abc
+			silence
+			> qb def eos
+			< qb stream def eos
+			end`},
+		{name: "idle while something else is waited for", opts: idle, talk: `
+			> qh x-do: callout-long eos
+			< immediate 503
+			end`},
+		{name: "a body that does not come", opts: Options{Idle: 4 * soon, MessageTimeout: soon}, mode: [2]bodyMode{buffered, none}, talk: `
+			> qh x-do: hoard
+			< qh
+			silence
+			< immediate 503
+			> qb abc
+			end`},
+		{name: "a message that the guest keeps", opts: message, open: true, mode: [2]bodyMode{streamed, none}, talk: `
+			> qh x-do: hold
+			< qh
+			silence
+			> qb abc eos
+			< qb
+			> rh :status: 200
+			< rh`},
+		{name: "message timeout", opts: message, talk: `
+			> qh x-do: callout-long eos
+			< immediate 503
+			end`},
+		{name: "message timeout, open", opts: message, open: true, talk: `
+			> qh x-do: callout-long eos
+			< qh
+			silence
+			> rh :status: 200
+			< rh`},
+		{name: "no message timeout in full duplex", opts: message, mode: [2]bodyMode{duplex, none}, talk: `
+			> qh x-do: read-request
+			> qb abc
+			silence
+			> qb eos
+			< qh =x-length: iii
+			< qb stream ABC eos`},
+		{name: "no message timeout while nothing is owed", opts: message, talk: `
+			> qh x-do: pass eos
+			< qh
+			silence
+			> rh :status: 200
+			< rh`},
+		{name: "the client's deadline", deadline: 2 * soon, talk: `
+			> qh x-do: hold eos
+			< immediate 503`},
+		{name: "the client's deadline, open", deadline: 20 * soon, open: true, talk: `
+			> qh x-do: hold eos
+			< qh
+			end`},
+		{name: "the plugin's limit", exchange: soon, talk: `
+			> qh x-do: hold eos
+			< immediate 503`},
+		{name: "the plugin's limit, open", exchange: soon, open: true, talk: `
+			> qh x-do: hold eos
+			< qh
+			silence
+			> rh :status: 200 eos
+			< rh`},
+		{name: "the plugin's limit, waiting for something else", exchange: soon, open: true, talk: `
+			> qh x-do: callout-long eos
+			< qh
+			> rh :status: 200 eos
+			< rh`},
+		{name: "within all limits", opts: Options{MessageTimeout: time.Minute}, exchange: time.Minute, deadline: time.Minute, talk: `
+			> qh x-do: callout eos
+			< qh =x-called: 1
+			> rh :status: 200 eos
+			< rh =x-called: 2`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			strategy := plugin.FailClose
+			if c.open {
+				strategy = plugin.FailOpen
+			}
+			cur, _ := current(t, strategy)
+			set := cur.Acquire()
+			set.Plugins[0].Spec.Limits.Exchange = c.exchange
+			_ = set.Release()
+			ctx := t.Context()
+			if c.deadline != 0 {
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeout(ctx, c.deadline)
+				defer cancel()
+			}
+			meet(t, New(cur, c.opts), ctx).play(c.mode, c.talk)
+		})
+	}
+}
