@@ -37,7 +37,7 @@ type daemon struct {
 // serviceName is what health is asked about, besides "" for all.
 var serviceName = extprocv3.ExternalProcessor_ServiceDesc.ServiceName
 
-func newDaemon(r *plugin.Reloader, log *slog.Logger) *daemon {
+func newDaemon(r *plugin.Reloader, limits limitFlags, log *slog.Logger) *daemon {
 	d := &daemon{
 		log:     log,
 		main:    grpc.NewServer(server.GRPCOptions()...),
@@ -56,7 +56,7 @@ func newDaemon(r *plugin.Reloader, log *slog.Logger) *daemon {
 		}
 		success.Inc()
 	}
-	server.New(d.current, server.Options{Log: log, Metrics: d.metrics}).Register(d.main)
+	server.New(d.current, limits.options(log, d.metrics)).Register(d.main)
 	healthv1.RegisterHealthServer(d.main, d.health)
 	d.serving(false)
 	return d

@@ -25,6 +25,7 @@ type serveOptions struct {
 	healthPort   int
 	metricsPort  int
 	drainTimeout time.Duration
+	limits       limitFlags
 	guests       guestOptions
 	log          logFlags
 }
@@ -58,6 +59,7 @@ func serveCommand() *cobra.Command {
 	flags.IntVar(&o.metricsPort, "metrics-port", 9090, "port of /metrics, /healthz and /readyz; 0 for none")
 	flags.DurationVar(&o.drainTimeout, "drain-timeout", 30*time.Second, "how long exchanges may take to end after SIGTERM")
 	cmd.MarkFlagsMutuallyExclusive("grpc-port", "grpc-addr")
+	o.limits.add(cmd)
 	o.log.add(cmd)
 	return cmd
 }
@@ -78,7 +80,7 @@ func defaultCache() string {
 // serve serves until ctx ends, then drains.
 func serve(ctx context.Context, o serveOptions, abis []plugin.ABI, log *slog.Logger) error {
 	reloader := &plugin.Reloader{Path: o.config, ABIs: abis, Log: log}
-	d := newDaemon(reloader, log)
+	d := newDaemon(reloader, o.limits, log)
 	if o.guests.services != nil {
 		d.metrics.MustRegister(o.guests.services.Metrics, o.guests.services.Tasks)
 	}
