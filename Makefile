@@ -16,8 +16,9 @@ help: ## list the targets
 build: ## build bin/extproc
 	go build -o bin/extproc ./cmd/extproc
 
-tools: ## install Envoy, wasmtime and wasm-tools below .tools
+tools: ## install Envoy, wasmtime, wasm-tools and redis-server below .tools
 	@internal/tools/install.sh
+	@internal/tools/redis.sh
 
 # An Envoy of the user's own will do for the demo.
 demo: build ## run upstream, Envoy and extproc with a plugin; ONCE=1 ends after the requests

@@ -22,6 +22,8 @@ type Config struct {
 	// exchanges that are of none.
 	Routes  []*RouteSpec
 	Default RouteSpec
+	// Files are those that were read for more than one plugin.
+	Files []string
 }
 
 // What a plugin may use unless its configuration says otherwise.
@@ -51,7 +53,9 @@ func ParseConfig(path string, text []byte, log *slog.Logger) (*Config, error) {
 	c := &Config{}
 	dir := filepath.Dir(path)
 	r := reader{file: path}
+	var store Store
 	err = r.mapping(root, "", fields{
+		"store": r.store(&store, &c.Files, dir),
 		"plugins": func(n *yaml.Node, at string) error {
 			return r.list(n, at, func(n *yaml.Node, at string) error {
 				s, err := r.plugin(n, at, dir, log)
@@ -64,6 +68,9 @@ func ParseConfig(path string, text []byte, log *slog.Logger) (*Config, error) {
 	})
 	if err != nil {
 		return nil, err
+	}
+	for _, s := range c.Plugins {
+		s.Store = store
 	}
 	return c, r.whole(root, c)
 }
@@ -122,6 +129,7 @@ func (r *reader) plugin(n *yaml.Node, at, dir string, log *slog.Logger) (*Spec, 
 		"reload_config":                 r.reloading(&s.VM.Backoff),
 		"capability_restriction_config": r.capabilities(&s.VM.Capabilities),
 		"metadata_options":              r.metadata(s),
+		"sharedData":                    r.sharedData(&s.SharedData),
 		"limits": func(n *yaml.Node, at string) error {
 			return r.mapping(n, at, fields{
 				"timeout":   r.duration(&s.Limits.Timeout),

@@ -151,7 +151,7 @@ func TestConfigErrors(t *testing.T) {
 		{"[]", "f.yaml:1: the configuration: is a list, expected a mapping"},
 		{"null", "f.yaml:1: the configuration: is nothing, expected a mapping"},
 		{"plugin: []", "f.yaml:1: plugin: unknown field, did you mean plugins?"},
-		{"quite_different: []", "f.yaml:1: quite_different: unknown field, expected one of default, plugins, routes"},
+		{"quite_different: []", "f.yaml:1: quite_different: unknown field, expected one of default, plugins, routes, store"},
 		{"plugins: []", "f.yaml:1: plugins: names no plugin, expected at least one"},
 		{"{}", "f.yaml:1: plugins: names no plugin, expected at least one"},
 		{"plugins: {}", "f.yaml:1: plugins: is a mapping, expected a list"},

@@ -60,6 +60,7 @@ func (r *Reloader) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	r.files = append(r.files, config.Files...)
 	for _, spec := range config.Plugins {
 		r.files = append(append(r.files, spec.URL), spec.Files...)
 	}

@@ -41,7 +41,7 @@ func serveCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			o.guests.services = host.NewServices(nil)
+			o.guests.services = host.NewServices(stores(log))
 			abis, free, err := guests(cmd.Context(), o.guests)
 			if err != nil {
 				return err
@@ -82,7 +82,7 @@ func serve(ctx context.Context, o serveOptions, abis []plugin.ABI, log *slog.Log
 	reloader := &plugin.Reloader{Path: o.config, ABIs: abis, Log: log}
 	d := newDaemon(reloader, o.limits, log)
 	if o.guests.services != nil {
-		d.metrics.MustRegister(o.guests.services.Metrics, o.guests.services.Tasks)
+		d.metrics.MustRegister(o.guests.services.Metrics, o.guests.services.Tasks, o.guests.services.StoreMetrics)
 	}
 	if err := d.sideDoors(o); err != nil {
 		return err

@@ -31,6 +31,8 @@ envoy                -> plugin                                       : what plug
 envoy/examples       ->                                              : sources of plugins and their cases, nothing to import
 plugin               -> plugin/host                                  : the vocabulary stands on nothing above it
 plugin/host          -> plugin                                       : services know the words, not the guests
+plugin/host/natsstore -> plugin, plugin/host                        : a store knows what stores are for, and its configuration
+plugin/host/redisstore -> plugin, plugin/host                       : the same
 plugin/wasihttp      -> plugin, plugin/host, abi...                  : joins the exchange to the component layer
 plugin/proxywasm     -> plugin, plugin/host, plugin/proxywasm/foreign, abi/core, abi/memory : core modules are rewritten and metered as the parts of components are
 plugin/proxywasm/foreign ->                                          : functions of bytes
@@ -47,6 +49,7 @@ internal/upstream    -> internal/upstream                            : a service
 internal/importgraph -> internal/checkout                            : this test
 internal/demo        -> envoy, plugin, internal/...                  : a program beside cmd, made of the same parts
 internal/guests      -> internal/checkout                            : rebuilds the examples
+internal/storetest   -> plugin/host, internal/checkout                                : what every store has to do, as tests
 internal             -> *                                            : other tools of the tests
 `
 
@@ -59,6 +62,9 @@ github.com/envoyproxy/go-control-plane/envoy/extensions         -> envoy, server
 google.golang.org/grpc                                          -> server, cmd/extproc, internal/upstream, internal/extprocrun : serving is the server's affair
 google.golang.org/protobuf                                      -> server, envoy, cmd/extproc, internal/upstream, plugin/proxywasm... : protos stay at the edge, which a guest that speaks them to its host is too
 github.com/google/cel-go                                        -> plugin/proxywasm/foreign                      : expressions are functions that guests call
+github.com/nats-io/nats.go                                      -> plugin/host/natsstore                         : each store's client is known in one place
+github.com/nats-io/nats-server                                  -> internal/storetest                            : a server to test with, which must not get into the program
+github.com/redis/go-redis                                       -> plugin/host/redisstore                        : each store's client is known in one place
 github.com/spf13/cobra                                          -> cmd/extproc                                   : commands
 github.com/prometheus                                           -> server, plugin, plugin/host, cmd/extproc      : metrics
 `

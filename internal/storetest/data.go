@@ -26,16 +26,32 @@ var Limits = struct {
 // patience is how long something that must happen may take on a busy machine.
 const patience = 20 * time.Second
 
-// Run tests a store. open opens it anew: two of them see the same.
-func Run(t *testing.T, open func(t *testing.T) *host.Store) {
+// Open opens the store under test anew: two of them see the same.
+type Open func(t *testing.T) *host.Store
+
+// Traits are in what stores differ.
+type Traits struct {
+	// Evicts: what would be gone soonest makes room, instead of ErrFull.
+	Evicts bool
+	// NoBytes: there is no limit of bytes, but for one value.
+	NoBytes bool
+	// NoQueues: there are none.
+	NoQueues bool
+}
+
+// Run tests a store.
+func Run(t *testing.T, open Open, traits Traits) {
 	for _, c := range []struct {
 		name string
-		test func(*testing.T, func(*testing.T) *host.Store)
+		test func(*testing.T, Open)
 	}{
 		{"values", values}, {"keys", keys}, {"hostile keys", hostileKeys}, {"spaces", spaces}, {"conditions", conditions},
-		{"numbers", numbers}, {"counting", counting}, {"swapping", swapping}, {"lifetimes", lifetimes}, {"limits", limits}, {"eviction", eviction},
+		{"numbers", numbers}, {"counting", counting}, {"swapping", swapping}, {"lifetimes", lifetimes}, {"limits", limits}, {"eviction", func(t *testing.T, open Open) { eviction(t, open, traits.Evicts) }},
 		{"queues", queues}, {"redelivery", redelivery}, {"queue limits", queueLimits}, {"notices", notices}, {"workers", workers},
 	} {
+		if traits.NoQueues && strings.Contains("queues redelivery queue limits notices workers", c.name) {
+			continue
+		}
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			c.test(t, open)
@@ -69,7 +85,7 @@ func put(t *testing.T, b host.Bucket, key, value string) uint64 {
 	return e.Revision
 }
 
-func values(t *testing.T, open func(*testing.T) *host.Store) {
+func values(t *testing.T, open Open) {
 	a, b := bucket(t, open(t), 0), bucket(t, open(t), 0)
 	_, err := a.Get(t.Context(), "k")
 	is(t, "get before put", err, host.ErrNotFound)
@@ -94,7 +110,7 @@ func values(t *testing.T, open func(*testing.T) *host.Store) {
 	}
 }
 
-func keys(t *testing.T, open func(*testing.T) *host.Store) {
+func keys(t *testing.T, open Open) {
 	b := bucket(t, open(t), 0)
 	list := func(from string, most int, want ...string) {
 		t.Helper()
@@ -118,7 +134,7 @@ func keys(t *testing.T, open func(*testing.T) *host.Store) {
 }
 
 // hostileKeys are of any bytes, and keep apart.
-func hostileKeys(t *testing.T, open func(*testing.T) *host.Store) {
+func hostileKeys(t *testing.T, open Open) {
 	b := bucket(t, open(t), 0)
 	hostile := []string{
 		"", " ", ".", "..", "a.b", "a..b", ".a", "a.", "*", ">", "a.*", "a.>", "$KV.x", "a/b", "/", "\\", "=", "==", "=2E", "=2e", "_",
@@ -149,7 +165,7 @@ func hostileKeys(t *testing.T, open func(*testing.T) *host.Store) {
 }
 
 // spaces keep apart, whatever their names.
-func spaces(t *testing.T, open func(*testing.T) *host.Store) {
+func spaces(t *testing.T, open Open) {
 	s := open(t)
 	own := space(t)
 	names := []string{"", own, own + ".", own + ".a", own + " a", own + "_a", own + "_2ea", own + "-a", own + "/a", own + ">", own + "\x00", strings.ToUpper(own), own + strings.Repeat("x", 500), own + strings.Repeat("x", 501)}
@@ -174,7 +190,7 @@ func spaces(t *testing.T, open func(*testing.T) *host.Store) {
 	}
 }
 
-func conditions(t *testing.T, open func(*testing.T) *host.Store) {
+func conditions(t *testing.T, open Open) {
 	b := bucket(t, open(t), 0)
 	cas := func(value string, on host.Condition, want error) {
 		t.Helper()
@@ -206,7 +222,7 @@ func conditions(t *testing.T, open func(*testing.T) *host.Store) {
 	is(t, "remove, of what was removed before", b.Remove(t.Context(), "k", host.Condition(e.Revision)), host.ErrCasMismatch)
 }
 
-func numbers(t *testing.T, open func(*testing.T) *host.Store) {
+func numbers(t *testing.T, open Open) {
 	b := bucket(t, open(t), 0)
 	add := func(by, want int64, wrong error) {
 		t.Helper()
@@ -239,7 +255,7 @@ func numbers(t *testing.T, open func(*testing.T) *host.Store) {
 }
 
 // counting loses nothing, whoever counts, in whatever way.
-func counting(t *testing.T, open func(*testing.T) *host.Store) {
+func counting(t *testing.T, open Open) {
 	const each = 60
 	stores := []*host.Store{open(t), open(t)}
 	var all sync.WaitGroup
@@ -289,7 +305,7 @@ func swap(t *testing.T, b host.Bucket, key string, by int64) bool {
 }
 
 // swapping: of several who write on the same condition, one does.
-func swapping(t *testing.T, open func(*testing.T) *host.Store) {
+func swapping(t *testing.T, open Open) {
 	stores := []*host.Store{open(t), open(t)}
 	for round := range 15 {
 		on := host.Absent
@@ -319,7 +335,7 @@ func swapping(t *testing.T, open func(*testing.T) *host.Store) {
 	}
 }
 
-func lifetimes(t *testing.T, open func(*testing.T) *host.Store) {
+func lifetimes(t *testing.T, open Open) {
 	s := open(t)
 	short, long := bucket(t, s, time.Second), bucket(t, s, 0)
 	began := time.Now()
@@ -348,7 +364,7 @@ func lifetimes(t *testing.T, open func(*testing.T) *host.Store) {
 	}
 }
 
-func limits(t *testing.T, open func(*testing.T) *host.Store) {
+func limits(t *testing.T, open Open) {
 	b := bucket(t, open(t), 0)
 	for i := range Limits.Data.Entries {
 		is(t, "put", b.Put(t.Context(), strconv.Itoa(i), []byte("x"), host.Always), nil)
@@ -364,4 +380,33 @@ func limits(t *testing.T, open func(*testing.T) *host.Store) {
 	}
 	is(t, "remove", b.Remove(t.Context(), "1", host.Always), nil)
 	put(t, b, "more", "x")
+}
+
+// eviction: in a space that is full, what would be gone soonest makes room, or
+// nothing does.
+func eviction(t *testing.T, open Open, evicts bool) {
+	s := open(t)
+	soon, late, ever := bucket(t, s, time.Hour), bucket(t, s, 2*time.Hour), bucket(t, s, 0)
+	half := Limits.Data.Entries / 2
+	for i := range half {
+		put(t, late, fmt.Sprint("late", i), "x")
+	}
+	for i := range Limits.Data.Entries - half {
+		put(t, soon, fmt.Sprint("soon", i), "x")
+	}
+	put(t, soon, "soon0", "renewed")
+	if !evicts {
+		is(t, "put one more", ever.Put(t.Context(), "ever", nil, host.Always), host.ErrFull)
+		put(t, ever, "soon1", "there")
+		return
+	}
+	put(t, ever, "ever", "x")
+	for key, want := range map[string]error{"soon1": host.ErrNotFound, "soon0": nil, "soon2": nil, "late0": nil, "ever": nil} {
+		_, err := ever.Get(t.Context(), key)
+		is(t, key, err, want)
+	}
+	for i := range Limits.Data.Entries - 1 {
+		put(t, ever, fmt.Sprint("ever", i), "x")
+	}
+	is(t, "what never goes stays", ever.Put(t.Context(), "more", nil, host.Always), host.ErrFull)
 }

@@ -64,7 +64,7 @@ func wait(t *testing.T, what string, so func() bool) {
 	}
 }
 
-func queues(t *testing.T, open func(*testing.T) *host.Store) {
+func queues(t *testing.T, open Open) {
 	a, b := open(t), open(t)
 	_, err := b.Queues.Find(t.Context(), space(t), "q")
 	is(t, "find before open", err, host.ErrNotFound)
@@ -102,7 +102,7 @@ func queues(t *testing.T, open func(*testing.T) *host.Store) {
 	}
 }
 
-func redelivery(t *testing.T, open func(*testing.T) *host.Store) {
+func redelivery(t *testing.T, open Open) {
 	q := queue(t, open(t), "q")
 	enqueue(t, q, "1", "2", "3")
 	one := dequeue(t, q)
@@ -124,7 +124,7 @@ func redelivery(t *testing.T, open func(*testing.T) *host.Store) {
 	}
 }
 
-func queueLimits(t *testing.T, open func(*testing.T) *host.Store) {
+func queueLimits(t *testing.T, open Open) {
 	s := open(t)
 	q := queue(t, s, "a")
 	queue(t, s, "b")
@@ -144,7 +144,7 @@ func queueLimits(t *testing.T, open func(*testing.T) *host.Store) {
 }
 
 // notices: one subscriber hears of an item, and of items that were there before.
-func notices(t *testing.T, open func(*testing.T) *host.Store) {
+func notices(t *testing.T, open Open) {
 	s, other := open(t), open(t)
 	q, far := queue(t, s, "q"), queue(t, other, "q")
 	heard := func(n *atomic.Int64) func() bool {
@@ -186,7 +186,7 @@ func notices(t *testing.T, open func(*testing.T) *host.Store) {
 
 // workers take every item once, those of one sender in order, although some give
 // items back, and sleep until they are told.
-func workers(t *testing.T, open func(*testing.T) *host.Store) {
+func workers(t *testing.T, open Open) {
 	const senders, each = 3, 40
 	stores := []*host.Store{open(t), open(t)}
 	var all sync.WaitGroup
@@ -264,27 +264,4 @@ func workers(t *testing.T, open func(*testing.T) *host.Store) {
 	if len(got) != senders*each || len(wrong) > 0 {
 		t.Errorf("%d items, expected %d; %s", len(got), senders*each, wrong)
 	}
-}
-
-// eviction: in a space that is full, what would be gone soonest makes room.
-func eviction(t *testing.T, open func(*testing.T) *host.Store) {
-	s := open(t)
-	soon, late, ever := bucket(t, s, time.Hour), bucket(t, s, 2*time.Hour), bucket(t, s, 0)
-	half := Limits.Data.Entries / 2
-	for i := range half {
-		put(t, late, fmt.Sprint("late", i), "x")
-	}
-	for i := range Limits.Data.Entries - half {
-		put(t, soon, fmt.Sprint("soon", i), "x")
-	}
-	put(t, soon, "soon0", "renewed")
-	put(t, ever, "ever", "x")
-	for key, want := range map[string]error{"soon1": host.ErrNotFound, "soon0": nil, "soon2": nil, "late0": nil, "ever": nil} {
-		_, err := ever.Get(t.Context(), key)
-		is(t, key, err, want)
-	}
-	for i := range Limits.Data.Entries - 1 {
-		put(t, ever, fmt.Sprint("ever", i), "x")
-	}
-	is(t, "what never goes stays", ever.Put(t.Context(), "more", nil, host.Always), host.ErrFull)
 }

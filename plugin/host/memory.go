@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"container/heap"
 	"context"
 	"slices"
@@ -17,6 +18,10 @@ type DataLimits struct {
 
 // DefaultDataLimits are in force unless others are given.
 var DefaultDataLimits = DataLimits{Bytes: 64 << 20, Entries: 100_000}
+
+func (l DataLimits) orDefault() DataLimits {
+	return DataLimits{Bytes: cmp.Or(l.Bytes, DefaultDataLimits.Bytes), Entries: cmp.Or(l.Entries, DefaultDataLimits.Entries)}
+}
 
 // entryCost is what an entry takes beside its key and value, about.
 const entryCost = 128
@@ -59,15 +64,9 @@ func NewMemoryData(limits DataLimits) *MemoryData {
 
 // limit changes the limits. What is there already stays.
 func (m *MemoryData) limit(limits DataLimits) {
-	if limits.Bytes == 0 {
-		limits.Bytes = DefaultDataLimits.Bytes
-	}
-	if limits.Entries == 0 {
-		limits.Entries = DefaultDataLimits.Entries
-	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.limits = limits
+	m.limits = limits.orDefault()
 }
 
 // Bucket implements Data.
@@ -80,6 +79,23 @@ func (m *MemoryData) Forget(space string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.spaces, space)
+}
+
+// dataCount is what there is, and what has been.
+type dataCount struct {
+	entries, bytes   int
+	expired, evicted uint64
+}
+
+func (m *MemoryData) count() dataCount {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	c := dataCount{expired: m.expired, evicted: m.evicted}
+	for _, s := range m.spaces {
+		c.entries += len(s.entries)
+		c.bytes += s.bytes
+	}
+	return c
 }
 
 type memoryBucket struct {
@@ -102,7 +118,7 @@ func (b *memoryBucket) Get(_ context.Context, key string) (Entry, error) {
 
 // Put implements Bucket.
 func (b *memoryBucket) Put(_ context.Context, key string, value []byte, on Condition) error {
-	if err := checkKey(key); err != nil {
+	if err := CheckKey(key); err != nil {
 		return err
 	}
 	fresh := append(make([]byte, 0, len(value)), value...)
@@ -185,7 +201,7 @@ func (b *memoryBucket) Remove(_ context.Context, key string, on Condition) error
 
 // Add implements Bucket.
 func (b *memoryBucket) Add(_ context.Context, key string, by int64) (int64, error) {
-	if err := checkKey(key); err != nil {
+	if err := CheckKey(key); err != nil {
 		return 0, err
 	}
 	b.mu.Lock()

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"sync"
 )
@@ -14,6 +15,11 @@ type QueueLimits struct {
 
 // DefaultQueueLimits are in force unless others are given.
 var DefaultQueueLimits = QueueLimits{Queues: 1024, Items: 65_536, Bytes: 64 << 20}
+
+func (l QueueLimits) orDefault() QueueLimits {
+	d := DefaultQueueLimits
+	return QueueLimits{Queues: cmp.Or(l.Queues, d.Queues), Items: cmp.Or(l.Items, d.Items), Bytes: cmp.Or(l.Bytes, d.Bytes)}
+}
 
 // itemCost is what an item takes beside its bytes.
 const itemCost = 64
@@ -41,23 +47,14 @@ func NewMemoryQueues(limits QueueLimits) *MemoryQueues {
 
 // limit changes the limits. What is there already stays.
 func (m *MemoryQueues) limit(limits QueueLimits) {
-	if limits.Queues == 0 {
-		limits.Queues = DefaultQueueLimits.Queues
-	}
-	if limits.Items == 0 {
-		limits.Items = DefaultQueueLimits.Items
-	}
-	if limits.Bytes == 0 {
-		limits.Bytes = DefaultQueueLimits.Bytes
-	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.limits = limits
+	m.limits = limits.orDefault()
 }
 
 // Open implements Queues.
 func (m *MemoryQueues) Open(_ context.Context, space, name string) (Queue, error) {
-	if err := checkQueueName(name); err != nil {
+	if err := CheckQueueName(name); err != nil {
 		return nil, err
 	}
 	m.mu.Lock()
@@ -100,6 +97,21 @@ func (m *MemoryQueues) Forget(space string) {
 		}
 		delete(m.spaces, space)
 	}
+}
+
+type queueCount struct{ items, bytes int }
+
+func (m *MemoryQueues) count() queueCount {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var c queueCount
+	for _, s := range m.spaces {
+		c.bytes += s.bytes
+		for _, q := range s.queues {
+			c.items += len(q.items) - q.head + q.taken
+		}
+	}
+	return c
 }
 
 type memoryQueue struct {

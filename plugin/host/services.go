@@ -13,6 +13,8 @@ type Services struct {
 	Data    Bucket
 	Metrics *Metrics
 	Tasks   Tasks
+	// StoreMetrics are the store's own.
+	StoreMetrics *StoreMetrics
 	// Client makes streamed calls, Callouts those that are sent and answered as a
 	// whole and gRPC.
 	Client   *Client
@@ -29,13 +31,14 @@ func NewServices(open OpenStore) *Services {
 	client := NewClient()
 	s := newStores(open)
 	return &Services{
-		Store:    s.memory,
-		Data:     s.memory.Data.Bucket("", 0),
-		Metrics:  NewMetrics(),
-		Tasks:    newTasks(),
-		Client:   client,
-		Callouts: newCallouts(&client.transports, nil, CalloutLimits{}),
-		stores:   s,
+		Store:        s.memory,
+		Data:         s.memory.Data.Bucket("", 0),
+		Metrics:      NewMetrics(),
+		Tasks:        newTasks(),
+		StoreMetrics: s.metrics,
+		Client:       client,
+		Callouts:     newCallouts(&client.transports, nil, CalloutLimits{}),
+		stores:       s,
 	}
 }
 

@@ -132,21 +132,21 @@ type Item interface {
 	Data() []byte
 	// Acknowledge says that the item is done with and shall not come again.
 	Acknowledge(ctx context.Context) error
-	// Release gives the item back. It does nothing after Acknowledge, and may be
-	// called more than once.
+	// Release gives the item back, and waits for that as other calls do. It does
+	// nothing after Acknowledge, and may be called more than once.
 	Release()
 }
 
-// checkKey says what is wrong with a key to be written.
-func checkKey(key string) error {
+// CheckKey says what is wrong with a key to be written.
+func CheckKey(key string) error {
 	if len(key) > MaxKey {
 		return fmt.Errorf("%w: a key of %d bytes, expected at most %d", ErrBadArgument, len(key), MaxKey)
 	}
 	return nil
 }
 
-// checkQueueName says what is wrong with the name of a queue to be opened.
-func checkQueueName(name string) error {
+// CheckQueueName says what is wrong with the name of a queue to be opened.
+func CheckQueueName(name string) error {
 	if name == "" || len(name) > MaxQueueName {
 		return fmt.Errorf("%w: a queue's name of %d bytes, expected 1 to %d", ErrBadArgument, len(name), MaxQueueName)
 	}

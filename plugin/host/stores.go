@@ -9,13 +9,16 @@ import (
 
 // OpenStore opens a store that is not this process's memory. It need not be
 // reachable yet.
-type OpenStore func(plugin.Store) (*Store, error)
+type OpenStore func(plugin.Store, *StoreMetrics) (*Store, error)
 
 // stores are those in use, by their configuration: plugins that were replaced keep
 // theirs until they have ended.
 type stores struct {
-	open   OpenStore
-	memory *Store
+	open    OpenStore
+	memory  *Store
+	data    *MemoryData // of memory
+	queues  *MemoryQueues
+	metrics *StoreMetrics
 
 	mu    sync.Mutex
 	inUse map[plugin.Store]*storeUse
@@ -26,16 +29,26 @@ type storeUse struct {
 	spaces map[string]int // how many use each
 }
 
+// DataLimitsOf is the limits of data that a configuration has.
+func DataLimitsOf(c plugin.Store) DataLimits {
+	return DataLimits{Bytes: int(c.Limits.Bytes), Entries: c.Limits.Entries}.orDefault()
+}
+
+// QueueLimitsOf is the limits of queues that a configuration has.
+func QueueLimitsOf(c plugin.Store) QueueLimits {
+	return QueueLimits{Queues: c.Limits.Queues, Items: c.Limits.Items, Bytes: int(c.Limits.Queued)}.orDefault()
+}
+
 func newStores(open OpenStore) *stores {
 	if open == nil {
-		open = func(plugin.Store) (*Store, error) { return nil, errors.New("there is no store but memory") }
+		open = func(plugin.Store, *StoreMetrics) (*Store, error) {
+			return nil, errors.New("there is no store but memory")
+		}
 	}
-	memory := &Store{
-		Data:   NewMemoryData(DataLimits{}),
-		Queues: NewMemoryQueues(QueueLimits{}),
-		Close:  func() error { return nil },
-	}
-	return &stores{open: open, memory: memory, inUse: map[plugin.Store]*storeUse{}}
+	s := &stores{open: open, data: NewMemoryData(DataLimits{}), queues: NewMemoryQueues(QueueLimits{}), inUse: map[plugin.Store]*storeUse{}}
+	s.memory = &Store{Data: s.data, Queues: s.queues, Close: func() error { return nil }}
+	s.metrics = newStoreMetrics(s)
+	return s
 }
 
 // use finds or opens a store for one who uses a space of it.
@@ -43,13 +56,15 @@ func (s *stores) use(c plugin.Store, space string) (store *Store, free func(), e
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if c.URL == "" {
+		s.data.limit(DataLimitsOf(c))
+		s.queues.limit(QueueLimitsOf(c))
 		c = plugin.Store{} // there is only one memory
 	}
 	u := s.inUse[c]
 	if u == nil {
 		u = &storeUse{store: s.memory, spaces: map[string]int{}}
 		if c.URL != "" {
-			if u.store, err = s.open(c); err != nil {
+			if u.store, err = s.open(c, s.metrics); err != nil {
 				return nil, nil, err
 			}
 		}
