@@ -3,6 +3,7 @@ package server
 import (
 	"encoding/binary"
 	"testing"
+	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
@@ -74,6 +75,7 @@ func FuzzMessages(f *testing.F) {
 	f.Add([]byte("\x02\x12\x00\x02\x22\x00\x02\x1a\x00"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s, _ := service(t, plugin.FailClose)
+		s.lingering = 10 * time.Millisecond
 		answers, err := talk(t, s, unwired(b)...)
 		if code := status.Code(err); code != codes.OK && code != codes.InvalidArgument {
 			t.Fatalf("the stream ended with %v", err)

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"testing"
+	"time"
 
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 	"google.golang.org/grpc/codes"
@@ -254,6 +255,7 @@ func converse(t *testing.T, s *Service, mode byte, conversation []byte, fields s
 		req.ProtocolConfig = config
 		msgs = append(msgs, req)
 	}
+	s.lingering = 10 * time.Millisecond // some guests never end
 	answers, err := talk(t, s, msgs...)
 	if code := status.Code(err); code != codes.OK && code != codes.InvalidArgument && code != codes.Aborted {
 		t.Fatalf("%s: the stream ended with %v", fields, err)

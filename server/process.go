@@ -123,7 +123,7 @@ func (p *process) loop() error {
 	}
 }
 
-// lingering is how long a guest may work on after its exchange.
+// lingering is how long a guest may work on, unless the service says otherwise.
 const lingering = 10 * time.Second
 
 // linger lets a plugin that has had its say finish what else it is at, such as a
@@ -133,7 +133,7 @@ func (p *process) linger() {
 	if p.chain.Wake() == nil || !r.Complete() || !p.chain.Local() && !q.Complete() {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.ctx), lingering)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.ctx), p.lingering)
 	defer cancel()
 	for p.chain.Wake() != nil {
 		if p.in.only(ctx, p.chain.Wake(), 0) != nil || p.chain.Step(ctx) != nil {

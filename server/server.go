@@ -42,20 +42,23 @@ type Options struct {
 type Service struct {
 	extprocv3.UnimplementedExternalProcessorServer
 
-	log     *slog.Logger
-	limits  limits
-	metrics *metrics
-	current *plugin.Current
-	ids     atomic.Uint64
-	roster  roster
+	log    *slog.Logger
+	limits limits
+	// lingering is how long a guest may work on after its exchange.
+	lingering time.Duration
+	metrics   *metrics
+	current   *plugin.Current
+	ids       atomic.Uint64
+	roster    roster
 }
 
 // New makes a service of the plugins that are current at any time.
 func New(current *plugin.Current, opts Options) *Service {
 	s := &Service{
-		log:     opts.Log,
-		limits:  newLimits(opts),
-		current: current,
+		log:       opts.Log,
+		limits:    newLimits(opts),
+		lingering: lingering,
+		current:   current,
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
