@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/extproc/extproc/abi/binary"
+	"github.com/extproc/extproc/abi/cache"
 	"github.com/extproc/extproc/abi/canon"
 	"github.com/extproc/extproc/abi/core"
 	"github.com/extproc/extproc/abi/validate"
@@ -173,7 +174,7 @@ func (c *Component) compileCore(ctx context.Context, def *coreDef) (wazero.Compi
 	})
 	if err == nil {
 		var m wazero.CompiledModule
-		if m, err = c.engine.runtime.CompileModule(ctx, code); err == nil {
+		if m, err = cache.Compile(ctx, c.engine.runtime, code); err == nil {
 			return m, nil
 		}
 	}

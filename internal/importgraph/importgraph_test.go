@@ -34,10 +34,11 @@ plugin/host          -> plugin                                       : services 
 plugin/host/natsstore -> plugin, plugin/host                        : a store knows what stores are for, and its configuration
 plugin/host/redisstore -> plugin, plugin/host                       : the same
 plugin/wasihttp      -> plugin, plugin/host, abi...                  : joins the exchange to the component layer
-plugin/proxywasm     -> plugin, plugin/host, plugin/proxywasm/foreign, abi/core, abi/memory : core modules are rewritten and metered as the parts of components are
+plugin/proxywasm     -> plugin, plugin/host, plugin/proxywasm/foreign, abi/cache, abi/core, abi/memory : core modules are rewritten and metered as the parts of components are
 plugin/proxywasm/foreign ->                                          : functions of bytes
 abi                  -> abi...                                       : the Component Model knows nothing of HTTP or Envoy
 abi/binary           -> abi/binary                                   : decoding is bytes in, plain data out
+abi/cache            -> abi/cache                                    : compiling, for guests of all kinds
 abi/canon            -> abi/canon                                    : lifting and lowering know types and memory only
 abi/core             -> abi/core                                     : core modules are read and rewritten as bytes
 abi/memory           -> abi/memory                                   : pages and images, no types

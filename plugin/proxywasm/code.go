@@ -11,6 +11,7 @@ import (
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 
+	"github.com/extproc/extproc/abi/cache"
 	"github.com/extproc/extproc/abi/core"
 )
 
@@ -194,7 +195,7 @@ func (c *code) compile(ctx context.Context, runtime wazero.Runtime) error {
 	if err != nil {
 		return err
 	}
-	if c.compiled, err = runtime.CompileModule(ctx, wasm); err != nil {
+	if c.compiled, err = cache.Compile(ctx, runtime, wasm); err != nil {
 		return err
 	}
 	if len(c.module.Imports) == 0 {
