@@ -235,7 +235,7 @@ func (l *link) open() error {
 	left := func(format string, args ...any) error {
 		return &Failure{Plugin: l.plugin.Spec.Name, Kind: Unanswered, Message: fmt.Sprintf(format, args...)}
 	}
-	if !l.ex.Request.Released && !l.local {
+	if !l.ex.Request.Released && !l.ex.Response.Released {
 		return left("ended without letting the request go on or answering it")
 	}
 	for d := range Direction(2) {
@@ -291,7 +291,7 @@ func (c *Chain) fail(i int, err error) error {
 	l.close()
 	q, r := &l.ex.Request, &l.ex.Response
 	moot := c.answered()
-	complete := r.Complete() && (moot || q.Complete())
+	complete := r.Complete() && (moot || q.Complete() || !q.Arrived)
 	then := l.plugin.Spec.FailStrategy.remedy(complete, !l.local && r.intact() && (moot || q.intact()))
 	c.watch.Failed(i, err, then)
 	if how := l.plugin.renew(err); how != NotRenewed {

@@ -42,6 +42,10 @@ type Message struct {
 	// Original is the headers as the proxy delivered them, pseudo headers
 	// included. Nobody changes it.
 	Original Headers
+	// Unseen is set when the headers have gone on without being shown: Original is
+	// what else is known of them, which may be nothing, and what is made of them
+	// comes too late.
+	Unseen bool
 	// NoBody is set when the headers came with the end of the stream.
 	NoBody bool
 	// In is the body as it arrives. It fills only once the proxy sends it, see

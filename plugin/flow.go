@@ -7,6 +7,7 @@ type offer struct {
 	there   bool
 	headers Headers
 	noBody  bool
+	unseen  bool
 	body    *Body
 	// made is set when the body is one that a plugin hands on in place of the
 	// proxy's.
@@ -19,13 +20,13 @@ type offer struct {
 
 // arrived is what the proxy has delivered.
 func (m *Message) arrived() offer {
-	return offer{there: m.Arrived, headers: m.Original, noBody: m.NoBody, body: &m.In}
+	return offer{there: m.Arrived, headers: m.Original, noBody: m.NoBody, unseen: m.Unseen, body: &m.In}
 }
 
 // released is what a plugin hands on of what it was offered.
 func (l *link) released(d Direction, of offer) offer {
 	m := l.ex.Message(d)
-	o := offer{there: m.Released, headers: m.Headers, noBody: m.NoBody, body: &m.In, made: of.made, msg: m}
+	o := offer{there: m.Released, headers: m.Headers, noBody: m.NoBody, unseen: m.Unseen, body: &m.In, made: of.made, msg: m}
 	if m.Plan == Replaced || d == Response && l.local {
 		o.body, o.made, o.by = &m.Out, true, l
 		o.noBody = m.Out.Ended && m.Out.Len() == 0 && len(m.Out.Trailers) == 0
@@ -75,7 +76,7 @@ func (c *Chain) flow(d Direction) {
 func (l *link) receive(d Direction, from offer) {
 	m := l.ex.Message(d)
 	if !m.Arrived {
-		m.Arrived, m.Original, m.NoBody = true, named(from.headers), from.noBody
+		m.Arrived, m.Original, m.NoBody, m.Unseen = true, named(from.headers), from.noBody, from.unseen
 		if from.made && d == Response && Bodiless(l.ex.Request.Original, from.headers) {
 			m.NoBody = true
 		}

@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"math"
+	"strconv"
 	"time"
 )
 
@@ -41,6 +42,19 @@ func Text(s string) Value { return Value{Kind: TextValue, Text: s} }
 
 // Bytes is bytes, of which it keeps a copy.
 func Bytes(b []byte) Value { return Value{Kind: BytesValue, Text: string(b)} }
+
+// AsText is a text, or a whole number as one.
+func (v Value) AsText() (string, bool) {
+	switch {
+	case v.Kind == TextValue || v.Kind == BytesValue:
+		return v.Text, true
+	case v.Kind == IntValue:
+		return strconv.FormatInt(v.Int, 10), true
+	case v.Kind == NumberValue && v.Number == math.Trunc(v.Number) && math.Abs(v.Number) < 1<<53:
+		return strconv.FormatInt(int64(v.Number), 10), true
+	}
+	return "", false
+}
 
 // At follows a path into a map.
 func (v Value) At(path ...string) (Value, bool) {

@@ -26,7 +26,7 @@ func (p *process) fail(err error) error {
 		err = p.chain.Fail(err)
 		for i := range p.halves {
 			if h := &p.halves[i]; h.headers != paid {
-				h.whole, h.cut = nil, false
+				h.gathered, h.cut = nil, false
 			}
 		}
 	}

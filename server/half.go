@@ -3,6 +3,8 @@ package server
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 
@@ -49,12 +51,16 @@ type half struct {
 	since   plugin.Instant
 	counted int
 	late    bool
-	// whole gathers a body that must be sent in one answer.
-	whole []byte
+	// gathered is a body that must be sent in one answer, as far as it is there.
+	gathered []byte
 }
 
 // chunk is a body message that is owed an answer.
-type chunk struct{ last bool }
+type chunk struct {
+	last bool
+	// first is what it holds if more of the body may pass unseen behind it.
+	first []byte
+}
 
 var errOrder = errors.New("message out of order")
 
@@ -94,7 +100,11 @@ func (h *half) takeBody(c content, mode bodyMode) error {
 		if h.msg.NoBody || h.trailers != nothing {
 			return fmt.Errorf("%v: %w", c.Phase, errOrder)
 		}
-		h.chunks = append(h.chunks, chunk{last: last})
+		owed := chunk{last: last}
+		if mode == partial && !last && !h.whole(len(c.body.GetBody())) {
+			owed.first = slices.Clone(c.body.GetBody())
+		}
+		h.chunks = append(h.chunks, owed)
 		// A buffered body is whole although trailers may follow it.
 		last = last || mode == buffered || mode == partial
 	}
@@ -106,6 +116,13 @@ func (h *half) takeBody(c content, mode bodyMode) error {
 		h.msg.In.Ended, h.over = true, true
 	}
 	return nil
+}
+
+// whole says whether n bytes are all of the body. A message in BUFFERED_PARTIAL that
+// is not the last may be followed by trailers, or by a rest that isn't sent.
+func (h *half) whole(n int) bool {
+	length, ok := h.msg.Original.Get("content-length")
+	return ok && string(length) == strconv.Itoa(n)
 }
 
 // replaced says whether the body is the guest's instead of the one that came.

@@ -142,7 +142,7 @@ func (p *process) localResponse(h *half) (*extprocv3.ProcessingResponse, error) 
 	if !ok {
 		return nil, fmt.Errorf("the plugin's response: %q is %w", value, errStatus)
 	}
-	body := h.whole
+	body := h.gathered
 	if len(body) > 0 && plugin.Bodiless(p.ex.Request.Original, h.msg.Headers) {
 		body = nil
 	}

@@ -77,7 +77,7 @@ func (p *process) serve() (err error) {
 			p.roster.remove(p)
 			p.watch.Close()
 			p.chain.Close()
-			p.tell() // when the chain is closed
+			p.tell()            // when the chain is closed
 			_ = p.set.Release() // what went wrong is in the log
 		}
 	}()
@@ -130,7 +130,7 @@ const lingering = 10 * time.Second
 // callout that reports the exchange. The proxy ends the stream before that.
 func (p *process) linger() {
 	q, r := &p.ex.Request, &p.ex.Response
-	if p.chain.Wake() == nil || !r.Complete() || !p.chain.Local() && !q.Complete() {
+	if p.chain.Wake() == nil || !r.Complete() || !p.chain.Local() && q.Arrived && !q.Complete() {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.ctx), p.lingering)
@@ -176,9 +176,11 @@ func (p *process) take(req *extprocv3.ProcessingRequest) (bool, error) {
 		return false, nil
 	}
 	p.told.learn(c.Direction, req)
-	if !p.begun {
-		p.begin(c, req)
+	first := !p.begun
+	if first {
+		p.begin(req)
 	}
+	p.missing(c, first)
 	h := &p.halves[c.Direction]
 	if c.body != nil && p.modes.body[c.Direction] == none {
 		// The proxy did not say in which mode it sends. One answer a message is
@@ -192,16 +194,12 @@ func (p *process) take(req *extprocv3.ProcessingRequest) (bool, error) {
 	return !passes, nil
 }
 
-// begin looks at the first message of the stream. A stream that does not begin
-// with a request has nothing for a plugin: an earlier filter has answered it.
-func (p *process) begin(c content, req *extprocv3.ProcessingRequest) {
+// begin looks at the first message of the stream.
+func (p *process) begin(req *extprocv3.ProcessingRequest) {
 	p.begun = true
 	p.modes.learn(req.GetProtocolConfig())
 	p.mute = req.GetObservabilityMode()
 	p.choose()
-	if c.Direction != plugin.Request || c.headers == nil {
-		p.chain.Pass()
-	}
 }
 
 // advance lets the plugins act and answers the proxy, until neither can go on. A

@@ -7,11 +7,17 @@ import (
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/extproc/extproc/plugin"
 )
 
 const fds = "FULL_DUPLEX_STREAMED"
+
+// told are attributes of a request for a guest.
+func told(do string) string {
+	return "request.method=POST, request.path=/, request.host=a.test, request.headers['x-do']=" + do
+}
 
 // TestProcess plays conversations: "> message" is sent, "< answer" is what must
 // come before the next message is taken. The first line names the guest.
@@ -19,7 +25,8 @@ func TestProcess(t *testing.T) {
 	for _, tc := range []struct {
 		name string
 		mode [2]bodyMode
-		open bool // FAIL_OPEN
+		open bool   // FAIL_OPEN
+		told string // attributes of the first message: "name=value, ..."
 		talk string
 		code codes.Code
 	}{
@@ -297,6 +304,62 @@ func TestProcess(t *testing.T) {
 			< rh
 			> rb abc eos
 			< rb stream abc eos`},
+		{name: "a response whose request attributes tell", told: told("headers"), talk: `
+			> rh :status: 200
+			< rh =:status: 201 =set-cookie: a=1 +set-cookie: b=2`},
+		{name: "a response whose request is known is answered locally", told: told("local"), talk: `
+			> rh :status: 200 eos
+			< rh replace =:status: 403 =content-type: text/x =set-cookie: a=1 +set-cookie: b=2 body forbidden`},
+		{name: "a body whose request attributes tell", mode: [2]bodyMode{buffered, none}, told: told("read-request"), talk: `
+			> qb abc eos
+			< qb body ABC
+			> rh :status: 200 eos
+			< rh`},
+		{name: "trailers whose request attributes tell", told: told("stream-request"), talk: `
+			> qt t: 1
+			< qt =x-more: 1
+			> rh :status: 200 eos
+			< rh`},
+		{name: "a new body for what has gone on", told: told("new-bodies"), talk: `
+			> rh :status: 200
+			< rh replace body from the guest too`},
+		{name: "a local response to a body whose headers have gone on", mode: [2]bodyMode{streamed, none}, told: told("local"), talk: `
+			> qb abc
+			< immediate 403 =content-type: text/x =set-cookie: a=1 +set-cookie: b=2 body forbidden`},
+		{name: "a response body without its headers", mode: [2]bodyMode{none, streamed}, talk: `
+			> qh x-do: stream-response eos
+			< qh
+			> rb abc
+			< rb body ABC
+			> rb def eos
+			< rb body DEF`},
+		{name: "headers after their body", mode: [2]bodyMode{streamed, none}, told: told("pass"), code: codes.InvalidArgument, talk: `
+			> qb abc
+			< qb
+			> qh :method: GET`},
+		{name: "BUFFERED_PARTIAL that is whole", mode: [2]bodyMode{partial, partial}, talk: `
+			> qh x-do: stream-request, content-length: 3
+			< qh -content-length
+			> qb abc
+			< qb body ABC
+			> qt t: 1
+			< qt
+			> rh :status: 200 eos
+			< rh`},
+		{name: "BUFFERED_PARTIAL whose rest is not sent", mode: [2]bodyMode{partial, partial}, talk: `
+			> qh x-do: stream-request
+			< qh
+			> qb abc
+			< immediate 503`},
+		{name: "BUFFERED_PARTIAL is read, not changed", mode: [2]bodyMode{partial, partial}, talk: `
+			> qh x-do: stream-both
+			< qh
+			> qb abc
+			< qb
+			> rh :status: 200
+			< rh
+			> rb abc eos
+			< rb body abc`},
 		{name: "headers twice", code: codes.InvalidArgument, talk: `
 			> qh x-do: pass
 			< qh
@@ -358,13 +421,25 @@ func TestProcess(t *testing.T) {
 			}
 			s, _ := service(t, strategy)
 			for part := range strings.SplitSeq(tc.talk, "---") {
-				play(t, s, tc.mode, part, tc.code)
+				play(t, s, tc.mode, tc.told, part, tc.code)
 			}
 		})
 	}
 }
 
-func play(t *testing.T, s *Service, mode [2]bodyMode, script string, code codes.Code) {
+func toldAttributes(told string) map[string]*structpb.Struct {
+	if told == "" {
+		return nil
+	}
+	list := &structpb.Struct{Fields: map[string]*structpb.Value{}}
+	for pair := range strings.SplitSeq(told, ", ") {
+		name, value, _ := strings.Cut(pair, "=")
+		list.Fields[name] = structpb.NewStringValue(value)
+	}
+	return map[string]*structpb.Struct{"envoy.filters.http.ext_proc": list}
+}
+
+func play(t *testing.T, s *Service, mode [2]bodyMode, told, script string, code codes.Code) {
 	t.Helper()
 	var msgs []*extprocv3.ProcessingRequest
 	var lines, got []string
@@ -381,6 +456,7 @@ func play(t *testing.T, s *Service, mode [2]bodyMode, script string, code codes.
 	for _, m := range msgs {
 		if m.Request != nil {
 			m.ProtocolConfig = &extprocv3.ProtocolConfiguration{RequestBodyMode: mode[0], ResponseBodyMode: mode[1]}
+			m.Attributes = toldAttributes(told)
 			break
 		}
 	}

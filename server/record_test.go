@@ -99,7 +99,7 @@ func TestRecords(t *testing.T) {
 			if err := c.Swap(plugin.NewSet(plugin.NewPlugin(&plugin.Spec{Name: "logger"}, l))); err != nil {
 				t.Fatal(err)
 			}
-			play(t, New(c, Options{}), tc.mode, tc.talk, tc.code)
+			play(t, New(c, Options{}), tc.mode, "", tc.talk, tc.code)
 			if got := strings.Join(l.told, "\n"); got != tc.want {
 				t.Errorf("told %q, expected %q", got, tc.want)
 			}

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strconv"
@@ -31,7 +32,7 @@ func (p *process) respond(h *half) (moved bool, err error) {
 	if !h.msg.Released && h.headers != nothing {
 		return moved, nil
 	}
-	var more bool
+	more := p.tooLate(h)
 	switch {
 	case h.msg.NoBody, h.cut:
 	case p.modes.body[h.Direction] == duplex:
@@ -211,15 +212,15 @@ func (p *process) gather(h *half) (moved, done bool, err error) {
 	out := &h.msg.Out
 	for chunk := out.Pop(); chunk != nil; chunk = out.Pop() {
 		moved = true
-		if len(h.whole)+len(chunk) > p.limits.Buffered {
+		if len(h.gathered)+len(chunk) > p.limits.Buffered {
 			return moved, false, fmt.Errorf("the %v must be sent whole and is longer than %d bytes: %w",
 				h.place(plugin.BodyPart, false).Phase, p.limits.Buffered, errTooLarge)
 		}
-		if h.whole == nil {
-			h.whole = chunk
+		if h.gathered == nil {
+			h.gathered = chunk
 			continue
 		}
-		h.whole = append(h.whole, chunk...)
+		h.gathered = append(h.gathered, chunk...)
 	}
 	return moved, out.Ended, nil
 }
@@ -228,16 +229,16 @@ func (p *process) gather(h *half) (moved, done bool, err error) {
 // come of the original body is then never sent, nor its trailers.
 func (p *process) replaceBody(h *half, common *extprocv3.CommonResponse) bool {
 	p.reject(len(h.msg.Out.Trailers), "trailers where none can be sent")
-	if len(h.whole) > 0 && h.Direction == plugin.Response && plugin.Bodiless(p.ex.Request.Original, h.msg.Headers) {
-		h.whole = nil
+	if len(h.gathered) > 0 && h.Direction == plugin.Response && plugin.Bodiless(p.ex.Request.Original, h.msg.Headers) {
+		h.gathered = nil
 		p.reject(1, "body of a response that has none")
 	}
-	if len(h.whole) == 0 && h.msg.NoBody {
+	if len(h.gathered) == 0 && h.msg.NoBody {
 		return false
 	}
 	common.Status = extprocv3.CommonResponse_CONTINUE_AND_REPLACE
-	common.BodyMutation = wholeBody(h.whole)
-	h.whole, h.cut = nil, true
+	common.BodyMutation = wholeBody(h.gathered)
+	h.gathered, h.cut = nil, true
 	return true
 }
 
@@ -315,8 +316,12 @@ func (p *process) answerChunks(h *half) (moved bool, err error) {
 			if !done && (whole || h.chunks[0].last || h.msg.In.Len() > 0) {
 				return moved, nil
 			}
-			common.BodyMutation = wholeBody(h.whole)
-			h.whole = nil
+			if first := h.chunks[0].first; first == nil {
+				common.BodyMutation = wholeBody(h.gathered)
+			} else if !bytes.Equal(first, h.gathered) {
+				return moved, fmt.Errorf("changing the %v, whose rest may pass unseen (mode %v): %w", h.place(plugin.BodyPart, false).Phase, p.modes.body[h.Direction], errMode)
+			}
+			h.gathered = nil
 		} else {
 			h.msg.In.Discard()
 		}
@@ -384,7 +389,7 @@ func (p *process) answerTrailers(h *half) error {
 		if !h.msg.Out.Ended {
 			return nil
 		}
-		if h.msg.Out.Len()+len(h.whole) > 0 {
+		if h.msg.Out.Len()+len(h.gathered) > 0 {
 			return fmt.Errorf("adding to the %v after its last part: %w", h.place(plugin.BodyPart, false).Phase, errMode)
 		}
 		to = h.msg.Out.Trailers

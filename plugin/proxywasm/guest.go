@@ -59,7 +59,10 @@ func (l *lease) Close() {
 
 func (s *stream) step(ctx context.Context) (plugin.Status, error) {
 	if !s.ex.Request.Arrived {
-		return s.skip(), nil
+		if !s.ex.Response.Arrived || !s.plugin.watchesResponse() {
+			return s.skip(), nil
+		}
+		s.halves[plugin.Request].ended = true // it went by unseen
 	}
 	if s.vm == nil {
 		v, err := s.plugin.lease(ctx, s.ex.Due)
@@ -104,7 +107,7 @@ func (s *stream) done() bool {
 }
 
 // skip lets an exchange pass that begins with its response, as when an earlier
-// filter has answered: Envoy doesn't show it to its guests either.
+// filter has answered, and of which the guest would see no response either.
 func (s *stream) skip() plugin.Status {
 	m := &s.ex.Response
 	if !m.Arrived {

@@ -123,6 +123,11 @@ func (s *stream) callHeaders(h *half) error {
 	if h.local && h.in.Len() == 0 || !h.local && h.msg.NoBody {
 		h.last, end = true, 1
 	}
+	if h.msg.Unseen && len(h.msg.Original) == 0 && !h.local {
+		h.headers.visible = false
+		s.release(h) // there is nothing to call the guest about
+		return nil
+	}
 	action, err := s.callFor(h, plugin.HeadersPart, uint64(len(h.headers.list)), end)
 	if err != nil {
 		return err

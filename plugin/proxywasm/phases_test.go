@@ -134,6 +134,28 @@ func TestActions(t *testing.T) {
 	}
 }
 
+// TestUnseen: what the proxy does not send of an exchange costs the guest those
+// callbacks and no others.
+func TestUnseen(t *testing.T) {
+	var calls []string
+	note := func(name string) func(*player) uint32 {
+		return func(*player) uint32 { calls = append(calls, name); return 0 }
+	}
+	m, _ := perform(t, newABI(t, Config{}), script{
+		onRequestHeaders: note("request"), onRequestBody: note("request body"), onResponseHeaders: note("response"),
+	})
+	begin(t, m).response(true).ok()
+	c := begin(t, m)
+	c.ex.Request.Unseen = true
+	c.headers(plugin.Request, false).ok()
+	c.chunk(plugin.Request, "a", true).ok()
+	c.is(plugin.Request, "[a]end")
+	c.response(true).ok()
+	if got := strings.Join(calls, ", "); got != "response, request body, response" {
+		t.Errorf("callbacks %s", got)
+	}
+}
+
 // tickNow has the tick of the plugin come in its first VM.
 func (p *Module) tickNow(tb testing.TB) {
 	tb.Helper()

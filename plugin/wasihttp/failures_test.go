@@ -197,6 +197,17 @@ func TestResponseOnly(t *testing.T) {
 	}
 }
 
+// A request of which nothing is known can't be handled.
+func TestUnseenRequest(t *testing.T) {
+	m := load(t, example("header-rules", "rust"))
+	p := newProxy(t, m, message{}, okResponse)
+	defer p.guest.Close()
+	p.ex.Request.Arrived, p.ex.Request.Unseen = true, true
+	if _, err := p.guest.Step(t.Context()); err == nil || !strings.Contains(err.Error(), "neither headers (mode SKIP) nor attributes") {
+		t.Errorf("got %v", err)
+	}
+}
+
 // A body that nobody will read doesn't pile up, though the proxy sends it.
 func TestUnreadBodyIsDiscarded(t *testing.T) {
 	m := load(t, guestFile("hostile"))

@@ -75,6 +75,9 @@ func (g *guest) step(ctx context.Context) (plugin.Status, error) {
 			return g.skip(), nil
 		}
 		if g.inst == nil {
+			if q := &g.ex.Request; q.Unseen && len(q.Original) == 0 {
+				return plugin.Status{}, &plugin.Failure{Plugin: g.mod.spec.Name, Kind: plugin.Unanswered, Message: "can't be shown a request of which the proxy sends neither headers (mode SKIP) nor attributes"}
+			}
 			if err := g.begin(ctx); err != nil {
 				return plugin.Status{}, err
 			}
@@ -97,7 +100,7 @@ func (g *guest) step(ctx context.Context) (plugin.Status, error) {
 }
 
 // skip lets an exchange pass that begins with its response, as when an earlier
-// filter has answered: there is no request to be handled.
+// filter has answered, if nothing is told of the request: there is none to handle.
 func (g *guest) skip() plugin.Status {
 	m := &g.ex.Response
 	if !m.Arrived {
