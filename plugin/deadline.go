@@ -129,6 +129,31 @@ func (c *Chain) Over() bool {
 	return true
 }
 
+// Holder is a guest that holds more of bodies than the exchange shows.
+type Holder interface{ Held() int }
+
+// Held is how many bytes of bodies wait in the chain.
+func (c *Chain) Held() int {
+	n := c.ex.held()
+	for i := range c.links {
+		l := &c.links[i]
+		if l.ex != c.ex {
+			n += l.ex.held()
+		}
+		if h, ok := l.guest.(Holder); ok {
+			n += h.Held()
+		}
+	}
+	return n
+}
+
+func (e *Exchange) held() int {
+	if e == nil {
+		return 0
+	}
+	return e.Request.In.Len() + e.Request.Out.Len() + e.Response.In.Len() + e.Response.Out.Len()
+}
+
 // Due is when the chain is to be stepped at the latest, as a plugin's time for the
 // exchange is over then.
 func (c *Chain) Due() Instant {

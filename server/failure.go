@@ -37,6 +37,9 @@ func (p *process) fail(err error) error {
 		return errBroken
 	}
 	p.refused = true
+	if p.halves[plugin.Response].headers == paid {
+		p.metrics.cut.Inc()
+	}
 	if err := p.send(refusing(err)); err != nil {
 		return err
 	}

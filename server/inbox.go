@@ -46,10 +46,13 @@ func (in *inbox) nextOr(wake <-chan struct{}, due plugin.Instant) (*extprocv3.Pr
 	}
 }
 
-// only waits for wake and takes no message, so that the proxy has to wait too.
-func (in *inbox) only(ctx context.Context, wake <-chan struct{}, due plugin.Instant) error {
+// only waits for wake or room and takes no message, so that the proxy has to wait
+// too.
+func (in *inbox) only(ctx context.Context, wake, room <-chan struct{}, due plugin.Instant) error {
 	select {
 	case <-wake:
+		return nil
+	case <-room:
 		return nil
 	case <-in.alarm(due):
 		return nil

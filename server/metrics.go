@@ -12,6 +12,7 @@ import (
 // own, so that the two sides can be subtracted.
 type metrics struct {
 	started, received, sent, failed, allowed, rejected prometheus.Counter
+	cut, refused, starved                              prometheus.Counter
 
 	exchanges, failures, traps, timeouts, reloads, backoffs, seconds *prometheus.CounterVec
 
@@ -43,6 +44,9 @@ func newMetrics(reg prometheus.Registerer, current *plugin.Current) *metrics {
 		failed:    counter("streams_failed", "Streams that ended with a failure."),
 		allowed:   counter("failure_mode_allowed", "Exchanges that went on although their plugin failed."),
 		rejected:  counter("rejected_header_mutations", "Changes of headers or trailers that were not passed on."),
+		cut:       counter("streams_cut", "Exchanges that failed after their response had begun, so that the proxy breaks it off."),
+		refused:   counter("streams_refused", "Streams beyond the limit of streams."),
+		starved:   counter("streams_starved", "Times that an exchange had to wait because of the bodies that all hold."),
 		exchanges: vector("exchanges_total", "Exchanges that the plugin has seen."),
 		failures:  vector("failures_total", "Exchanges in which the plugin failed, for whatever reason."),
 		traps:     vector("traps_total", "Exchanges in which the plugin trapped."),
@@ -52,6 +56,11 @@ func newMetrics(reg prometheus.Registerer, current *plugin.Current) *metrics {
 		seconds:   vector("seconds_total", "Time spent in the plugin."),
 		meters:    map[string]*meter{},
 	}
+}
+
+// gauge registers a number that is there to be read.
+func gauge(reg prometheus.Registerer, name, help string, read func() int64) {
+	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "extproc", Name: name, Help: help}, func() float64 { return float64(read()) }))
 }
 
 // plugin is the meter of a plugin; it outlives reloads.

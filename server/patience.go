@@ -15,6 +15,10 @@ type patience struct {
 	moved  bool
 	// client is when the client of the stream must have its answers.
 	client plugin.Instant
+	// starved is how long the exchange waits for room, 0 if it doesn't, and held what
+	// it holds of bodies.
+	starved plugin.Instant
+	held    int64
 	// leaving is set when the stream is to end as soon as nothing is lost by that.
 	leaving bool
 	// watch is over a wait that only a message ends. When it takes too long, the
@@ -113,6 +117,10 @@ func (p *process) late() error {
 	if idle := p.limits.idle; idle > 0 && now >= p.active.In(idle) {
 		p.active = now
 		return p.giveUp(fmt.Sprintf("nothing has come for %v", idle))
+	}
+	if p.starved != 0 && now >= p.starved {
+		p.starved = 0
+		return p.chain.Fail(errNoRoom)
 	}
 	if p.limits.message == 0 {
 		return nil

@@ -17,6 +17,9 @@ type patient struct {
 	t     *testing.T
 	got   chan *extprocv3.ProcessingResponse
 	ended chan error
+	// cancel ends the stream, and over is closed when it has ended.
+	cancel context.CancelFunc
+	over   chan struct{}
 }
 
 func (p *patient) Send(resp *extprocv3.ProcessingResponse) error {
@@ -30,12 +33,12 @@ func meet(t *testing.T, s *Service, ctx context.Context) *patient {
 	ctx, cancel := context.WithCancel(ctx)
 	p := &patient{wire: *newWire(ctx), t: t, got: make(chan *extprocv3.ProcessingResponse, 100), ended: make(chan error, 1)}
 	p.ready = make(chan struct{}, 100) // nobody listens
-	ended := make(chan struct{})
+	p.cancel, p.over = cancel, make(chan struct{})
 	go func() {
-		defer close(ended)
+		defer close(p.over)
 		p.ended <- s.Process(p)
 	}()
-	t.Cleanup(func() { cancel(); <-ended })
+	t.Cleanup(p.stop)
 	return p
 }
 

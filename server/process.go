@@ -77,6 +77,7 @@ func (p *process) serve() (err error) {
 			p.roster.remove(p)
 			p.watch.Close()
 			p.chain.Close()
+			p.memory.add(-p.held)
 			p.tell()            // when the chain is closed
 			_ = p.set.Release() // what went wrong is in the log
 		}
@@ -136,7 +137,7 @@ func (p *process) linger() {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.ctx), p.lingering)
 	defer cancel()
 	for p.chain.Wake() != nil {
-		if p.in.only(ctx, p.chain.Wake(), 0) != nil || p.chain.Step(ctx) != nil {
+		if p.in.only(ctx, p.chain.Wake(), nil, 0) != nil || p.chain.Step(ctx) != nil {
 			return
 		}
 	}
@@ -149,8 +150,13 @@ func (p *process) linger() {
 // of something is over.
 func (p *process) wait() (*extprocv3.ProcessingRequest, error) {
 	p.tick()
+	p.account()
 	wake := p.chain.Wake()
-	due := p.due().Before(p.chain.Due())
+	room := p.room()
+	due := p.due().Before(p.chain.Due()).Before(p.starved)
+	if room != nil {
+		return nil, p.in.only(p.ctx, wake, room, due)
+	}
 	if wake == nil && p.in.pending == nil && p.elsewhere == nil && !p.flowing {
 		r, here := p.receive(due)
 		if !here {
@@ -161,7 +167,7 @@ func (p *process) wait() (*extprocv3.ProcessingRequest, error) {
 	}
 	for i := range p.halves {
 		if wake != nil && p.halves[i].msg.In.Len() > p.limits.Queued {
-			return nil, p.in.only(p.ctx, wake, due)
+			return nil, p.in.only(p.ctx, wake, nil, due)
 		}
 	}
 	req, err := p.in.nextOr(wake, due)

@@ -4,6 +4,8 @@
 package server
 
 import (
+	"cmp"
+	"errors"
 	"log/slog"
 	"math"
 	"sync/atomic"
@@ -30,6 +32,11 @@ type Options struct {
 	// Buffered is how many bytes of one body the server holds at most; an exchange
 	// that needs more fails. Default 16 MiB.
 	Buffered int
+	// Bodies is how many bytes of bodies the server holds for all exchanges together
+	// before those that hold some have to wait. Default 1 GiB.
+	Bodies int64
+	// Streams is how many exchanges may be under way; 0 is any number.
+	Streams int
 	// MessageTimeout is how long the proxy waits for an answer, if it is known: the
 	// policy of the plugin that keeps it waiting is applied a little before.
 	MessageTimeout time.Duration
@@ -50,6 +57,8 @@ type Service struct {
 	current   *plugin.Current
 	ids       atomic.Uint64
 	roster    roster
+	memory    memory
+	live      atomic.Int64 // streams
 }
 
 // New makes a service of the plugins that are current at any time.
@@ -60,6 +69,7 @@ func New(current *plugin.Current, opts Options) *Service {
 		lingering: lingering,
 		current:   current,
 	}
+	s.memory.most = cmp.Or(opts.Bodies, 1<<30)
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -67,12 +77,27 @@ func New(current *plugin.Current, opts Options) *Service {
 		opts.Metrics = prometheus.NewRegistry()
 	}
 	s.metrics = newMetrics(opts.Metrics, current)
+	gauge(opts.Metrics, "streams_active", "Streams under way.", s.live.Load)
+	gauge(opts.Metrics, "body_bytes", "Bytes of bodies that are held for all exchanges.", s.memory.used.Load)
 	return s
 }
 
-// maxMessage is the size of the largest message that is taken. Envoy sends a
-// buffered body as one message.
-const maxMessage = 64 << 20
+// What one connection may ask for. Envoy sends a buffered body as one message. Of
+// headers a stream has a few, those of the configuration among them.
+const (
+	maxMessage = 64 << 20
+	maxHeaders = 64 << 10
+	// streamWindow is what grpc-go takes of a stream that is not read: the windows
+	// that it would find itself may grow to 16 MiB for each.
+	streamWindow     = 256 << 10
+	connectionWindow = 4 << 20
+	// A proxy that has gone without a word is noticed by a ping that it leaves
+	// unanswered, and its exchanges end.
+	pingAfter   = 30 * time.Second
+	pingTimeout = 15 * time.Second
+	// handshake is how long a connection may take to become one of HTTP/2.
+	handshake = 15 * time.Second
+)
 
 // GRPCOptions are what a gRPC server needs for this service. A stream is an
 // exchange, and all of a proxy's share one connection: a low limit of streams
@@ -82,6 +107,11 @@ func GRPCOptions() []grpc.ServerOption {
 		grpc.MaxConcurrentStreams(math.MaxUint32),
 		grpc.MaxRecvMsgSize(maxMessage),
 		grpc.MaxSendMsgSize(math.MaxInt32),
+		grpc.MaxHeaderListSize(maxHeaders),
+		grpc.InitialWindowSize(streamWindow),
+		grpc.InitialConnWindowSize(connectionWindow),
+		grpc.ConnectionTimeout(handshake),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingAfter, Timeout: pingTimeout}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 	}
 }
@@ -98,7 +128,25 @@ func (s *Service) Process(stream extprocv3.ExternalProcessor_ProcessServer) erro
 		return status.Error(codes.Unavailable, plugin.ErrStarting.Error())
 	}
 	s.metrics.started.Inc()
+	defer s.live.Add(-1)
+	if n := s.live.Add(1); s.limits.streams > 0 && n > s.limits.streams {
+		return errors.Join(s.tooMany(set), set.Release())
+	}
 	return newProcess(s, set, stream).run()
+}
+
+// tooMany refuses a stream beyond the limit, or lets the exchange pass unseen if
+// its plugins may be passed over. That costs next to nothing, as it must.
+func (s *Service) tooMany(set *plugin.Set) error {
+	s.metrics.refused.Inc()
+	for _, p := range set.Plugins {
+		if p.Spec.FailStrategy != plugin.FailOpen {
+			s.metrics.failed.Inc()
+			return status.Errorf(codes.ResourceExhausted, "%d exchanges are under way", s.limits.streams)
+		}
+	}
+	s.metrics.allowed.Inc()
+	return nil
 }
 
 func newProcess(s *Service, set *plugin.Set, stream extprocv3.ExternalProcessor_ProcessServer) *process {

@@ -40,7 +40,7 @@ var serviceName = extprocv3.ExternalProcessor_ServiceDesc.ServiceName
 func newDaemon(r *plugin.Reloader, limits limitFlags, log *slog.Logger) *daemon {
 	d := &daemon{
 		log:     log,
-		main:    grpc.NewServer(server.GRPCOptions()...),
+		main:    grpc.NewServer(limits.grpc()...),
 		health:  health.NewServer(),
 		metrics: prometheus.NewRegistry(),
 		current: r.Current(),

@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
 
 	"github.com/extproc/extproc/server"
 )
@@ -13,18 +14,34 @@ import (
 // limitFlags are the flags that bound what the service takes on.
 type limitFlags struct {
 	messageTimeout, idleTimeout time.Duration
+	bodies                      int64
+	streams, message            int
 }
 
 func (f *limitFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.DurationVar(&f.messageTimeout, "message-timeout", 0, "the proxy's message_timeout, to answer before it by the plugin's policy; 0 if it is not known")
+	flags.Int64Var(&f.bodies, "max-body-memory", 1<<30, "bytes of bodies that are held for all exchanges together")
+	flags.IntVar(&f.streams, "max-streams", 0, "how many exchanges may be under way; 0 is any number")
+	flags.IntVar(&f.message, "max-message-size", 64<<20, "bytes of the largest message that is taken: a buffered body comes as one")
 	flags.DurationVar(&f.idleTimeout, "idle-timeout", 10*time.Minute, "how long nothing may happen in an exchange; 0 is for ever")
 }
 
 func (f *limitFlags) options(log *slog.Logger, metrics prometheus.Registerer) server.Options {
-	o := server.Options{Log: log, Metrics: metrics, MessageTimeout: f.messageTimeout, Idle: f.idleTimeout}
+	o := server.Options{
+		Log: log, Metrics: metrics, MessageTimeout: f.messageTimeout, Idle: f.idleTimeout, Bodies: f.bodies, Streams: f.streams,
+	}
 	if o.Idle == 0 {
 		o.Idle = -1
+	}
+	return o
+}
+
+// grpc are the options of the gRPC server.
+func (f *limitFlags) grpc() []grpc.ServerOption {
+	o := server.GRPCOptions()
+	if f.message > 0 {
+		o = append(o, grpc.MaxRecvMsgSize(f.message))
 	}
 	return o
 }

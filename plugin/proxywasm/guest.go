@@ -57,6 +57,17 @@ func (l *lease) Close() {
 	}
 }
 
+// Held implements plugin.Holder: a guest that has a body buffered has it kept here.
+func (l *lease) Held() int {
+	n := 0
+	if s := l.stream; s != nil {
+		for i := range s.halves {
+			n += len(s.halves[i].held) + len(s.halves[i].chunk)
+		}
+	}
+	return n
+}
+
 func (s *stream) step(ctx context.Context) (plugin.Status, error) {
 	if !s.ex.Request.Arrived {
 		if !s.ex.Response.Arrived || !s.plugin.watchesResponse() {
