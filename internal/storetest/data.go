@@ -184,7 +184,7 @@ func spaces(t *testing.T, open Open) {
 		}
 		q, err := s.Queues.Find(t.Context(), name, own)
 		is(t, "find", err, nil)
-		if got := take(t, q); got != want {
+		if got := receive(t, q); got != want {
 			t.Errorf("in a queue of the space %.40q: %q, expected %q", name, got, want)
 		}
 	}

@@ -32,10 +32,14 @@ func enqueue(t *testing.T, q host.Queue, items ...string) {
 
 func dequeue(t *testing.T, q host.Queue) host.Item {
 	t.Helper()
-	i, err := q.Dequeue(t.Context())
-	if err != nil {
-		t.Fatalf("dequeue: %v", err)
-	}
+	var i host.Item
+	wait(t, "there is an item", func() (found bool) {
+		var err error
+		if i, err = q.Dequeue(t.Context()); err != nil && !errors.Is(err, host.ErrEmpty) {
+			t.Fatalf("dequeue: %v", err)
+		}
+		return err == nil
+	})
 	return i
 }
 
@@ -52,6 +56,14 @@ func take(t *testing.T, q host.Queue) string {
 	is(t, "acknowledge", i.Acknowledge(t.Context()), nil)
 	i.Release()
 	return string(i.Data())
+}
+
+// receive waits for an item and takes it for good.
+func receive(t *testing.T, q host.Queue) string {
+	t.Helper()
+	got := ""
+	wait(t, "there is an item", func() bool { got = take(t, q); return got != "(empty)" })
+	return got
 }
 
 // wait waits for something that must become so.
@@ -81,10 +93,13 @@ func queues(t *testing.T, open Open) {
 	is(t, "enqueue", in.Enqueue(t.Context(), buffer), nil)
 	copy(buffer, "other") // the guest's memory changes
 	enqueue(t, in, "", "\x00\xff\r\n", strings.Repeat("x", 100_000), "last")
-	for _, want := range []string{"first", "", "\x00\xff\r\n", strings.Repeat("x", 100_000), "last", "(empty)"} {
-		if got := take(t, out); got != want {
+	for _, want := range []string{"first", "", "\x00\xff\r\n", strings.Repeat("x", 100_000), "last"} {
+		if got := receive(t, out); got != want {
 			t.Errorf("item %.20q, expected %.20q", got, want)
 		}
+	}
+	if got := take(t, out); got != "(empty)" {
+		t.Errorf("item %q, expected none", got)
 	}
 	for _, name := range []string{"", strings.Repeat("q", host.MaxQueueName+1)} {
 		_, err := a.Queues.Open(t.Context(), space(t), name)
@@ -97,7 +112,7 @@ func queues(t *testing.T, open Open) {
 	if got := take(t, in); got != "(empty)" {
 		t.Errorf("an item %q of another queue", got)
 	}
-	if got := take(t, hostile); got != "hostile" {
+	if got := receive(t, hostile); got != "hostile" {
 		t.Errorf("item %q", got)
 	}
 }
@@ -115,7 +130,7 @@ func redelivery(t *testing.T, open Open) {
 	if got := string(again.Data()); got != "1" {
 		t.Errorf("%q is at the front, expected 1", got)
 	}
-	if got := take(t, q); got != "3" {
+	if got := receive(t, q); got != "3" {
 		t.Errorf("item %q, expected 3", got)
 	}
 	is(t, "acknowledge", again.Acknowledge(t.Context()), nil)
@@ -155,7 +170,7 @@ func notices(t *testing.T, open Open) {
 	var first, second atomic.Int64
 	leaveFirst := q.Subscribe(func() { first.Add(1) })
 	wait(t, "the first hears of what was there", func() bool { return first.Load() > 0 })
-	if got := take(t, q); got != "early" {
+	if got := receive(t, q); got != "early" {
 		t.Errorf("item %q", got)
 	}
 	leaveSecond := q.Subscribe(func() { second.Add(1) })
@@ -168,15 +183,15 @@ func notices(t *testing.T, open Open) {
 	wait(t, "the latest hears of what comes back", told)
 	leaveSecond()
 	leaveSecond()
-	take(t, q)
+	receive(t, q)
 	told = heard(&first)
 	enqueue(t, q, "2")
 	wait(t, "the one before it hears", told)
-	take(t, q)
+	receive(t, q)
 	leaveFirst()
 	before := first.Load() + second.Load()
 	enqueue(t, q, "3")
-	if got := take(t, q); got != "3" {
+	if got := receive(t, q); got != "3" {
 		t.Errorf("item %q", got)
 	}
 	if now := first.Load() + second.Load(); now != before {

@@ -28,6 +28,8 @@ type Link struct {
 	cancel context.CancelFunc
 
 	mu      sync.Mutex
+	spell   context.Context // ends when answers to calls can't come any more
+	hangUp  context.CancelFunc
 	told    bool      // that it is gone
 	said    time.Time // that it refuses a call
 	cause   error
@@ -47,6 +49,7 @@ const (
 func NewLink(name string, timeout time.Duration, ping func(context.Context) error, log *slog.Logger, m *StoreMetrics) *Link {
 	l := &Link{name: name, timeout: timeout, ping: ping, log: log, metrics: m}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
+	l.spell, l.hangUp = context.WithCancel(l.ctx)
 	l.metrics.connected(name, false)
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -77,10 +80,12 @@ func (l *Link) Do(ctx context.Context, operation string, f func(context.Context)
 		l.metrics.call(l.name, operation, ErrUnavailable, 0)
 		return l.unavailable()
 	}
-	began, spell := time.Now(), l.spells.Load()
+	began, spells, spell := time.Now(), l.spells.Load(), l.current()
 	bounded, cancel := context.WithTimeout(ctx, l.timeout)
+	attached := context.AfterFunc(spell, cancel)
 	err := f(bounded)
-	timedOut := bounded.Err() != nil
+	timedOut := errors.Is(bounded.Err(), context.DeadlineExceeded)
+	attached()
 	cancel()
 	switch {
 	case err == nil || isAnswer(err):
@@ -97,7 +102,7 @@ func (l *Link) Do(ctx context.Context, operation string, f func(context.Context)
 			err = fmt.Errorf("no answer within %v", l.timeout)
 		}
 		l.mu.Lock()
-		if l.spells.Load() == spell { // else it has been found again since
+		if l.spells.Load() == spells { // else it has been found again since
 			l.lost(err)
 		}
 		l.mu.Unlock()
@@ -114,6 +119,22 @@ func isAnswer(err error) bool {
 		}
 	}
 	return false
+}
+
+// current is the context of the calls that are made now.
+func (l *Link) current() context.Context {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.spell
+}
+
+// Disconnected says that there will be no answers to what was asked.
+func (l *Link) Disconnected(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.hangUp()
+	l.spell, l.hangUp = context.WithCancel(l.ctx)
+	l.lost(err)
 }
 
 func (l *Link) unavailable() error {

@@ -115,7 +115,8 @@ type Queue interface {
 	// whether the item was taken, the error is ErrUnavailable. ErrFull says that
 	// there are too many or too large ones already.
 	Enqueue(ctx context.Context, data []byte) error
-	// Dequeue takes the oldest item, or says ErrEmpty.
+	// Dequeue takes the oldest item, or says ErrEmpty. It may overlook one that was
+	// added a moment ago; subscribers hear of that one.
 	Dequeue(ctx context.Context) (Item, error)
 	// Subscribe has notify called when there may be items: at once if there are
 	// some, and when one is added or comes back. Of all subscribers one hears of it,

@@ -63,7 +63,10 @@ func Open(c plugin.Store, log *slog.Logger, metrics *host.StoreMetrics) (*host.S
 		s.conn.Close()
 		return nil, fmt.Errorf("store %s: %w", c.URL, err)
 	}
-	s.Link = host.NewLink("nats", timeout, s.ping, log.With("url", c.URL), metrics)
+	link := host.NewLink("nats", timeout, s.ping, log.With("url", c.URL), metrics)
+	s.mu.Lock()
+	s.Link = link
+	s.mu.Unlock()
 	return &host.Store{Data: (*data)(s), Queues: (*queues)(s), Timeout: timeout, Close: s.close}, nil
 }
 
@@ -81,6 +84,7 @@ func (s *store) options(timeout time.Duration) ([]nats.Option, error) {
 		nats.ReconnectBufSize(-1),
 		nats.PingInterval(pingInterval),
 		nats.MaxPingsOutstanding(pingsOut),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { s.disconnected(err) }),
 		nats.ConnectHandler(func(*nats.Conn) { s.remind() }),
 		nats.ReconnectHandler(func(*nats.Conn) { s.remind() }),
 		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}), // calls fail with it too
@@ -103,6 +107,17 @@ func (s *store) options(timeout time.Duration) ([]nats.Option, error) {
 		options = append(options, nats.Secure(config))
 	}
 	return options, nil
+}
+
+// disconnected ends the calls that wait. The connection may be lost before Open has
+// made the link.
+func (s *store) disconnected(err error) {
+	s.mu.Lock()
+	link := s.Link
+	s.mu.Unlock()
+	if link != nil {
+		link.Disconnected(cmp.Or(err, nats.ErrDisconnected))
+	}
 }
 
 func (s *store) close() error {
