@@ -8,7 +8,7 @@ TESTFLAGS ?=
 GOLANGCI_VERSION := v2.15.0
 GOLANGCI := .tools/bin/golangci-lint-$(GOLANGCI_VERSION)
 
-.PHONY: help build tools demo test race check fmt lint generated bench fuzz soak plugins clean
+.PHONY: help build tools guests demo test race check fmt lint generated bench fuzz soak plugins clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -20,12 +20,15 @@ tools: ## install Envoy, wasmtime, wasm-tools and redis-server below .tools
 	@internal/tools/install.sh
 	@internal/tools/redis.sh
 
+guests: ## build the guests that are too large for the tree
+	@internal/guests/build.sh services
+
 # An Envoy of the user's own will do for the demo.
 demo: build ## run upstream, Envoy and extproc with a plugin; ONCE=1 ends after the requests
 	@[ -n "$$ENVOY" ] || [ -x .tools/bin/envoy ] || command -v envoy >/dev/null || internal/tools/install.sh
 	@go run ./internal/demo $(if $(ONCE),-once)
 
-test: tools ## run all tests
+test: tools guests ## run all tests
 	go test $(TESTFLAGS) ./...
 	cd envoy/compose && go test $(TESTFLAGS) ./...
 

@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
 # Rebuilds the plugins of envoy/examples and the guests of internal/guests: build.sh [rust|c|js|python|go|assemblyscript ...], all if none is named.
+# `build.sh services` builds the guests in JavaScript and Python that use http-proxy:plugin into .tools/guests/services: at 14 and 18 MB they are not in
+# the tree. Tests need them, so what is missing there is an error.
 # What it needs comes from the package registries into .tools, in pinned versions. Where that can't be had, the .wasm files in the
 # tree serve, and one line says so.
 set -euo pipefail
@@ -26,6 +28,18 @@ quietly() {
   local log
   log=$(mktemp)
   "$@" >"$log" 2>&1 && rm "$log" || { tail -n 20 "$log" >&2; rm "$log"; return 1; }
+}
+
+# Python without what builds modules.
+componentize_py() {
+  local packages=$tools/componentize-py pin
+  pin=$(grep '^componentize-py==' "$guests/requirements.txt")
+  [ "$(cat "$packages/done" 2>/dev/null)" = "$pin" ] && return
+  command -v python3 >/dev/null || { echo "no python3 on PATH"; return 1; }
+  rm -rf "$packages"
+  quietly python3 -m pip install --quiet --disable-pip-version-check --target "$packages" "$pin" ||
+    { echo "python3 -m pip can't install $pin"; return 1; }
+  echo "$pin" >"$packages/done"
 }
 
 python_tools() {
@@ -237,6 +251,46 @@ python() {
     made "$out" "$inputs"
   done
 }
+
+# The folder for a tool that wants a world and all that it names in one.
+service_wit() {
+  rm -rf "$tools/services/wit"
+  mkdir -p "$tools/services/wit/deps/http-proxy"
+  cp "$root"/wit/*.wit "$tools/services/wit/deps/http-proxy"
+  cp "$root"/wit/deps/*.wit "$tools/services/wit/deps"
+  cp "$guests/services/world.wit" "$tools/services/wit"
+}
+
+service() { # language
+  local source out=$tools/services/$1.wasm inputs build=$tools/services/$1 missing
+  source=$(ls "$guests/services/$1"/plugin.*)
+  inputs=$(cat "$source" "$guests"/{package-lock.json,requirements.txt,componentize.mjs,services/world.wit} "$root"/wit/*.wit "$root"/wit/deps/*.wit | sha256sum)
+  [ -e "$out" ] && [ "$(cat "$out.inputs" 2>/dev/null)" = "$inputs" ] && return
+  missing=$(if [ "$1" = js ]; then js_tools; else componentize_py; fi) || { echo "$1: $missing" >&2; return 1; }
+  rm -rf "$build"
+  mkdir -p "$build"
+  cp "$source" "$build"
+  if [ "$1" = js ]; then
+    cp "$guests/componentize.mjs" "$tools/js"
+    quietly node "$tools/js/componentize.mjs" "$source" "$tools/services/wit" "$out" guest
+  else
+    (cd "$build" && PYTHONPATH="$tools/componentize-py" quietly "$tools/componentize-py/bin/componentize-py" \
+      --wit-path "$tools/services/wit" --world guest componentize plugin --output "$out")
+  fi || return 1
+  echo "$inputs" >"$out.inputs"
+  echo "${out#"$root"/}"
+}
+
+services() {
+  service_wit
+  local js failed=
+  service js &
+  js=$!
+  service python || failed=1
+  wait "$js" && [ -z "$failed" ]
+}
+
+[ "$*" = services ] && { services; exit; }
 
 for language in ${*:-rust c js python go assemblyscript}; do
   missing=
