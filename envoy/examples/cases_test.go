@@ -47,6 +47,33 @@ var examples = []example{
 	{name: "auth-callout", langs: []string{"rust"}, callouts: map[string]http.Handler{"auth": http.HandlerFunc(auth)},
 		exchanges: authCallout},
 	{name: "auth-callout", langs: []string{"rust"}, gone: []string{"auth"}, exchanges: authGone},
+	{name: "quota", langs: []string{"rust"}, config: map[string]string{"limit": "2"}, exchanges: quota},
+	{name: "quota", langs: []string{"rust"}, config: map[string]string{"limit": "0"}, exchanges: quotaUsedUp},
+}
+
+// Each exchange has a client of its own: under wasmtime it has data of its own.
+var quota = []exchange{
+	{
+		name:    "within the quota",
+		send:    message{line: "GET /x", headers: []string{"x-client: anna"}},
+		arrives: &message{line: "GET /x", headers: []string{"x-client: anna"}},
+		reply:   message{headers: []string{"x-quota-left: forged"}, body: []byte("ok")},
+		returns: message{headers: []string{"x-quota-left: 1"}, body: []byte("ok")},
+	},
+	{
+		name:    "a client without a name, and a body",
+		send:    message{line: "POST /x", body: letters(100_000)},
+		arrives: &message{line: "POST /x", body: letters(100_000)},
+		returns: message{headers: []string{"x-quota-left: 1"}},
+	},
+}
+
+var quotaUsedUp = []exchange{
+	{
+		name:    "the quota is used up",
+		send:    message{line: "GET /x", headers: []string{"x-client: bert"}},
+		returns: message{status: 429, headers: []string{"content-type: text/plain"}, body: []byte("the quota is used up\n"), absent: []string{"x-quota-left"}},
+	},
 }
 
 var headerRules = []exchange{

@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -12,8 +14,8 @@ import (
 	"github.com/extproc/extproc/internal/extproctest"
 )
 
-// service is a plugin of a chain.
-type service struct {
+// plugged is a plugin of a chain.
+type plugged struct {
 	PluginName   string            `json:"pluginName"`
 	URL          string            `json:"url"`
 	PluginConfig map[string]string `json:"pluginConfig,omitempty"`
@@ -31,7 +33,7 @@ func inTree(t *testing.T, elem ...string) string {
 }
 
 // chain runs plugins behind a real Envoy.
-func chain(t *testing.T, upstream string, plugins ...service) *extproctest.Stack {
+func chain(t *testing.T, upstream string, plugins ...plugged) *extproctest.Stack {
 	t.Helper()
 	config, err := json.Marshal(map[string]any{"plugins": plugins}) // JSON is YAML
 	if err != nil {
@@ -80,11 +82,54 @@ func TestLanguages(t *testing.T) {
 		t.Run(lang, func(t *testing.T) {
 			space, queue := map[string]string{"vm_id": lang}, map[string]string{"queue": "orders"}
 			stack := chain(t, "127.0.0.1:1",
-				service{"queue-producer", inTree(t, "envoy", "examples", "proxy-wasm-plugins", "rust", "plugin.wasm"), queue, space, nil},
-				service{"consumer", inTree(t, ".tools", "guests", "services", lang+".wasm"), queue, space, nil},
+				plugged{"queue-producer", inTree(t, "envoy", "examples", "proxy-wasm-plugins", "rust", "plugin.wasm"), queue, space, nil},
+				plugged{"consumer", inTree(t, ".tools", "guests", "services", lang+".wasm"), queue, space, nil},
 			)
 			body(t, stack.URL+"/order?n=1")
 			until(t, stack.URL+"/look", "GET /order?n=1\n", "answered /order?n=1 200\n", "ticked true\n", "text /look\n")
 		})
+	}
+}
+
+// TestFeatureFlags: what a timer has fetched is told the upstream, and stays when
+// the service is gone.
+func TestFeatureFlags(t *testing.T) {
+	var flags atomic.Value
+	flags.Store("dark,beta")
+	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/flags" {
+			t.Errorf("the service was asked for %s", r.URL)
+		}
+		_, _ = io.WriteString(w, flags.Load().(string)+"\n")
+	}))
+	defer service.Close()
+	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, "flags: "+strings.Join(r.Header.Values("X-Flags"), "|")+".")
+	}))
+	defer upstream.Close()
+	stack := chain(t, upstream.Listener.Addr().String(), plugged{
+		PluginName: "flags", URL: inTree(t, "envoy", "examples", "feature-flags", "rust.wasm"),
+		PluginConfig: map[string]string{"refresh-ms": "20"}, Callouts: map[string]string{"flags": service.URL},
+	})
+	until(t, stack.URL+"/", "flags: dark,beta.")
+	flags.Store("light")
+	until(t, stack.URL+"/", "flags: light.")
+	service.Close()
+	if got := body(t, stack.URL+"/"); got != "flags: light." {
+		t.Errorf("with a service that is gone: %s", got)
+	}
+}
+
+// TestQuotaOverExchanges: what one exchange has counted, the next finds.
+func TestQuotaOverExchanges(t *testing.T) {
+	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") }))
+	defer upstream.Close()
+	stack := chain(t, upstream.Listener.Addr().String(), plugged{
+		PluginName: "quota", URL: inTree(t, "envoy", "examples", "quota", "rust.wasm"), PluginConfig: map[string]string{"limit": "2"},
+	})
+	for i, want := range []string{"ok", "ok", "the quota is used up\n"} {
+		if got := body(t, stack.URL+"/"); got != want {
+			t.Errorf("request %d: %q, expected %q", i+1, got, want)
+		}
 	}
 }

@@ -32,7 +32,7 @@ type Server struct {
 // Serve runs `wasmtime serve` on a component, on a port of its own. Flags are added to the command line.
 func Serve(tb testing.TB, component string, flags ...string) *Server {
 	tb.Helper()
-	args := append([]string{"serve", "--addr", "127.0.0.1:0", "-S", "cli,config"}, flags...)
+	args := append([]string{"serve", "--addr", "127.0.0.1:0", "-S", "cli,config,keyvalue"}, flags...)
 	cmd := exec.Command(wasmtime(tb), append(args, component)...)
 	out, in, err := os.Pipe()
 	if err != nil {
