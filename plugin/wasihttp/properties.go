@@ -204,11 +204,9 @@ func some(c *abi.Call, v plugin.Value, ok bool) error {
 	case plugin.DurationValue:
 		c.Result = c.Some(c.Case(t, "span", abi.U64(uint64(v.Int))))
 	default:
-		text, err := json.Marshal(plain(v))
-		if err != nil {
-			return nil // a number that JSON has no word for
+		if text, err := json.Marshal(plain(v)); err == nil { // or it has a number that JSON has no word for
+			c.Result = c.Some(c.Case(t, "json", abi.Bytes(text)))
 		}
-		c.Result = c.Some(c.Case(t, "json", abi.Bytes(text)))
 	}
 	return nil
 }
