@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"strconv"
+	"sync/atomic"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
@@ -30,7 +31,12 @@ type Component struct {
 	compiled   []wazero.CompiledModule // as plan.cores
 	hostCode   wazero.CompiledModule
 	host       api.Module
+
+	memory atomic.Int64 // bytes that its instances have
 }
+
+// Memory is how many bytes of memory the component's instances have.
+func (c *Component) Memory() uint64 { return uint64(c.memory.Load()) }
 
 // Compile decodes, validates and compiles a component.
 func (e *Engine) Compile(ctx context.Context, wasm []byte) (*Component, error) {

@@ -104,6 +104,7 @@ func newInstance(l *Linked, data any) *Instance {
 		memories: l.component.engine.memory.NewSet(),
 	}
 	in.ctx.in = in
+	in.memories.Count(&l.component.memory)
 	if l.memoryLimit > 0 {
 		in.memories.Limit(l.memoryLimit / wasmPage * wasmPage)
 	}

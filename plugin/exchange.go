@@ -200,7 +200,8 @@ type ABI interface {
 }
 
 // Counted is a module that can say how many of its instances are at work and how
-// many wait for an exchange.
+// many wait for an exchange, and how many bytes of memory all have.
 type Counted interface {
 	Instances() (busy, idle int)
+	Memory() uint64
 }

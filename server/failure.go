@@ -2,9 +2,7 @@ package server
 
 import (
 	"errors"
-	"log/slog"
 	"net/http"
-	"time"
 
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 
@@ -58,85 +56,4 @@ func refusing(err error) *extprocv3.ProcessingResponse {
 		}
 	}
 	return immediate(no.Status, marked, nil, plugin.FailureDetails)
-}
-
-// Started implements plugin.Observer.
-func (p *process) Started(i int) { p.meter(i).exchanges.Inc() }
-
-// Ran implements plugin.Observer.
-func (p *process) Ran(i int, took time.Duration) { p.meter(i).seconds.Add(took.Seconds()) }
-
-// Failed implements plugin.Observer.
-func (p *process) Failed(i int, err error, then plugin.Remedy) {
-	log := p.log.With("plugin", p.name(i), "exchange", p.ex.ID, "error", err)
-	if f := (*plugin.Failure)(nil); errors.As(err, &f) && len(f.Stack) > 0 {
-		log = log.With("stack", f.Stack)
-	}
-	if i >= 0 {
-		p.meter(i).failed(err)
-	} else {
-		for i := range p.plugins {
-			p.meter(i).failed(err)
-		}
-	}
-	p.remedied(log, then)
-}
-
-// Renewed implements plugin.Observer.
-func (p *process) Renewed(i int, how plugin.Renewal) {
-	log := p.log.With("plugin", p.name(i), "exchange", p.ex.ID)
-	if how == plugin.RenewedSoon {
-		p.meter(i).backoffs.Inc()
-		log.Debug("the plugin's instances are not replaced yet again")
-		return
-	}
-	p.meter(i).reloads.Inc()
-	log.Warn("the plugin's instances are replaced")
-}
-
-func (p *process) remedied(log *slog.Logger, then plugin.Remedy) {
-	switch then {
-	case plugin.Finished:
-		log.Warn("plugin failed after its work was done")
-	case plugin.Passed:
-		log.Error("plugin failed, the exchange goes on without it")
-		p.metrics.allowed.Inc()
-	default:
-		log.Error("plugin failed, the exchange is refused")
-		p.metrics.failed.Inc()
-	}
-}
-
-// meter is the metrics of a plugin of the chain.
-func (p *process) meter(i int) *meter {
-	if p.meters[i] == nil {
-		p.meters[i] = p.metrics.plugin(p.plugins[i].Spec.Name)
-	}
-	return p.meters[i]
-}
-
-// name is the name of a plugin of the chain, or of all if the place is -1.
-func (p *process) name(i int) string {
-	if i >= 0 {
-		return p.plugins[i].Spec.Name
-	}
-	all := ""
-	for i, one := range p.plugins {
-		if i > 0 {
-			all += ", "
-		}
-		all += one.Spec.Name
-	}
-	return all
-}
-
-// failed counts a failure by its kind.
-func (m *meter) failed(err error) {
-	m.failures.Inc()
-	switch {
-	case errors.Is(err, plugin.ErrTimeout):
-		m.timeouts.Inc()
-	case errors.Is(err, plugin.ErrTrap):
-		m.traps.Inc()
-	}
 }

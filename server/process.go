@@ -33,6 +33,7 @@ type process struct {
 	chain   plugin.Chain
 	meters  []*meter
 	alone   [1]*meter // the meters of a single plugin
+	observed
 
 	begun bool // a message has come
 	// asked is set when the one override that may be a message of its own is sent.
@@ -70,10 +71,11 @@ func (p *process) serve() (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			p.metrics.failed.Inc()
-			p.log.Error("exchange panicked", "exchange", p.ex.ID, "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+			p.logger().Error("exchange panicked", "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
 			err = status.Error(codes.Internal, "internal error")
 		}
 		if !errors.Is(err, errElsewhere) {
+			p.ended(err)
 			p.roster.remove(p)
 			p.watch.Close()
 			p.chain.Close()
@@ -98,11 +100,12 @@ func (p *process) loop() error {
 			return nil
 		}
 		act := true
+		p.step = woken
 		if req != nil {
 			p.metrics.received.Inc()
 			if act, err = p.take(req); err != nil {
 				p.metrics.failed.Inc()
-				p.log.Warn("the proxy broke the protocol", "exchange", p.ex.ID, "error", err)
+				p.logger().Warn("the proxy broke the protocol", "error", err)
 				return status.Error(codes.InvalidArgument, err.Error())
 			}
 			p.tick()
@@ -196,6 +199,7 @@ func (p *process) take(req *extprocv3.ProcessingRequest) (bool, error) {
 	if err := h.take(c, p.modes.body[c.Direction]); err != nil {
 		return false, err
 	}
+	p.came(c)
 	passes := c.headers == nil && h.msg.Released && h.msg.Plan == plugin.Untouched
 	return !passes, nil
 }
@@ -259,5 +263,6 @@ func (p *process) send(resp *extprocv3.ProcessingResponse) error {
 	}
 	p.metrics.sent.Inc()
 	p.moved = true
+	p.went(resp)
 	return nil
 }

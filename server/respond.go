@@ -204,7 +204,7 @@ func (p *process) reject(n int, what string) {
 		return
 	}
 	p.metrics.rejected.Add(float64(n))
-	p.log.Warn("dropped", "what", what, "count", n, "plugin", p.name(-1), "exchange", p.ex.ID)
+	p.logger().Warn("dropped", "what", what, "count", n, "plugin", p.name(-1))
 }
 
 // gather takes the guest's body as far as it is there, and says whether it is whole.

@@ -13,6 +13,7 @@ import (
 
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/keepalive"
@@ -26,6 +27,8 @@ type Options struct {
 	Log *slog.Logger
 	// Metrics is where the service registers its metrics; nil is nowhere.
 	Metrics prometheus.Registerer
+	// Tracer makes the spans of exchanges; nil makes none.
+	Tracer trace.Tracer
 	// Queued is how many bytes of a body may wait for a guest that waits for
 	// something else before the proxy is left to wait too. Default 1 MiB.
 	Queued int
@@ -55,6 +58,7 @@ type Service struct {
 	lingering time.Duration
 	metrics   *metrics
 	current   *plugin.Current
+	tracer    trace.Tracer
 	ids       atomic.Uint64
 	roster    roster
 	memory    memory
@@ -68,6 +72,7 @@ func New(current *plugin.Current, opts Options) *Service {
 		limits:    newLimits(opts),
 		lingering: lingering,
 		current:   current,
+		tracer:    opts.Tracer,
 	}
 	s.memory.most = cmp.Or(opts.Bodies, 1<<30)
 	if s.log == nil {
@@ -156,6 +161,7 @@ func newProcess(s *Service, set *plugin.Set, stream extprocv3.ExternalProcessor_
 		in:      inbox{stream: stream},
 		set:     set,
 	}
+	p.began = time.Now()
 	p.ex.ID, p.ex.Attributes = s.ids.Add(1), &p.told
 	p.patience.begin(p)
 	s.roster.add(p)

@@ -9,6 +9,7 @@ package memory
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/tetratelabs/wazero/experimental"
 )
@@ -127,6 +128,7 @@ type Set struct {
 	linears []*Linear
 	err     error
 	refused bool
+	count   *atomic.Int64 // of bytes, for whom it may concern; or nil
 }
 
 var _ experimental.MemoryAllocator = (*Set)(nil)
@@ -137,6 +139,24 @@ func (a *Allocator) NewSet() *Set { return &Set{alloc: a, most: a.cfg.MaxBytes} 
 // Limit lowers the size that one memory of the set can reach, which is the
 // allocator's MaxBytes otherwise.
 func (s *Set) Limit(bytes uint64) { s.most = min(s.most, bytes) }
+
+// Count has the bytes of the set added to n as long as they are in use.
+func (s *Set) Count(n *atomic.Int64) { s.count = n }
+
+func (s *Set) charge(more uint64) error {
+	err := s.alloc.charge(more)
+	if err == nil && s.count != nil {
+		s.count.Add(int64(more))
+	}
+	return err
+}
+
+func (s *Set) refund(bytes uint64) {
+	s.alloc.refund(bytes)
+	if s.count != nil {
+		s.count.Add(-int64(bytes))
+	}
+}
 
 // Linears are the memories in the order of their allocation. Memories that can
 // hold nothing, such as those of metered modules without any, are left out.

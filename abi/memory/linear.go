@@ -46,13 +46,13 @@ func (l *Linear) Reallocate(size uint64) []byte {
 		l.set.refused = true
 		return nil
 	}
-	if l.set.alloc.charge(size-l.size) != nil {
+	if l.set.charge(size-l.size) != nil {
 		l.set.refused = true
 		return nil
 	}
 	if l.res.commit(int(size)) != nil {
 		l.set.refused = true
-		l.set.alloc.refund(size - l.size)
+		l.set.refund(size - l.size)
 		return nil
 	}
 	l.size = size
@@ -65,7 +65,7 @@ func (l *Linear) start(size uint64) []byte {
 	a := l.set.alloc
 	if size > l.set.most {
 		l.refuse(fmt.Errorf("memory: a guest starts with %d bytes, its limit is %d", size, l.set.most))
-	} else if err := a.charge(size); err != nil {
+	} else if err := l.set.charge(size); err != nil {
 		l.refuse(err)
 	} else {
 		l.size = size
@@ -101,7 +101,7 @@ func (l *Linear) Free() {
 	if !l.started {
 		return
 	}
-	l.set.alloc.refund(l.size)
+	l.set.refund(l.size)
 	if l.res.clear(l.image) {
 		l.set.alloc.give(l.res)
 	}
@@ -207,6 +207,6 @@ func (l *Linear) Shrink(mem growable) bool {
 		return false
 	}
 	l.grown = int(was)
-	l.set.alloc.refund(was - size)
+	l.set.refund(was - size)
 	return true
 }

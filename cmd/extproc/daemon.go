@@ -37,17 +37,17 @@ type daemon struct {
 // serviceName is what health is asked about, besides "" for all.
 var serviceName = extprocv3.ExternalProcessor_ServiceDesc.ServiceName
 
-func newDaemon(r *plugin.Reloader, limits limitFlags, log *slog.Logger) *daemon {
+func newDaemon(r *plugin.Reloader, opts server.Options, transport ...grpc.ServerOption) *daemon {
 	d := &daemon{
-		log:     log,
-		main:    grpc.NewServer(limits.grpc()...),
+		log:     opts.Log,
+		main:    grpc.NewServer(transport...),
 		health:  health.NewServer(),
 		metrics: prometheus.NewRegistry(),
 		current: r.Current(),
 	}
 	d.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	success := prometheus.NewCounter(prometheus.CounterOpts{Name: "wasm_vm_reload_success", Help: "Configurations loaded."})
-	failure := prometheus.NewCounter(prometheus.CounterOpts{Name: "wasm_vm_reload_failure", Help: "Configurations that could not be loaded."})
+	success := prometheus.NewCounter(prometheus.CounterOpts{Name: "extproc_config_reload_success", Help: "Configurations loaded."})
+	failure := prometheus.NewCounter(prometheus.CounterOpts{Name: "extproc_config_reload_failure", Help: "Configurations that could not be loaded."})
 	d.metrics.MustRegister(success, failure)
 	r.Loaded = func(err error) {
 		if err != nil {
@@ -56,7 +56,8 @@ func newDaemon(r *plugin.Reloader, limits limitFlags, log *slog.Logger) *daemon 
 		}
 		success.Inc()
 	}
-	server.New(d.current, limits.options(log, d.metrics)).Register(d.main)
+	opts.Metrics = d.metrics
+	server.New(d.current, opts).Register(d.main)
 	healthv1.RegisterHealthServer(d.main, d.health)
 	d.serving(false)
 	return d

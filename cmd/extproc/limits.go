@@ -4,8 +4,8 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
 
 	"github.com/extproc/extproc/server"
@@ -27,9 +27,9 @@ func (f *limitFlags) add(cmd *cobra.Command) {
 	flags.DurationVar(&f.idleTimeout, "idle-timeout", 10*time.Minute, "how long nothing may happen in an exchange; 0 is for ever")
 }
 
-func (f *limitFlags) options(log *slog.Logger, metrics prometheus.Registerer) server.Options {
+func (f *limitFlags) options(log *slog.Logger, tracer trace.Tracer) server.Options {
 	o := server.Options{
-		Log: log, Metrics: metrics, MessageTimeout: f.messageTimeout, Idle: f.idleTimeout, Bodies: f.bodies, Streams: f.streams,
+		Log: log, Tracer: tracer, MessageTimeout: f.messageTimeout, Idle: f.idleTimeout, Bodies: f.bodies, Streams: f.streams,
 	}
 	if o.Idle == 0 {
 		o.Idle = -1

@@ -80,7 +80,12 @@ func defaultCache() string {
 // serve serves until ctx ends, then drains.
 func serve(ctx context.Context, o serveOptions, abis []plugin.ABI, log *slog.Logger) error {
 	reloader := &plugin.Reloader{Path: o.config, ABIs: abis, Log: log}
-	d := newDaemon(reloader, o.limits, log)
+	tracer, flush, err := tracing(ctx, log)
+	if err != nil {
+		return err
+	}
+	defer flush()
+	d := newDaemon(reloader, o.limits.options(log, tracer), o.limits.grpc()...)
 	if o.guests.services != nil {
 		d.metrics.MustRegister(o.guests.services.Metrics, o.guests.services.Tasks, o.guests.services.StoreMetrics)
 	}

@@ -167,17 +167,17 @@ func TestServe(t *testing.T) {
 			return strings.Contains(text, "\n"+line+"\n")
 		}
 	}
-	eventually(t, metric("wasm_vm_reload_failure 1"))
+	eventually(t, metric("extproc_config_reload_failure 1"))
 	if _, m := get(t, r.url); m != "two" {
 		t.Errorf("after a bad plugin: %q", m)
 	}
 	write(t, r.config, "plugins: [")
-	eventually(t, metric("wasm_vm_reload_failure 2"))
+	eventually(t, metric("extproc_config_reload_failure 2"))
 	if _, m := get(t, r.url); m != "two" {
 		t.Errorf("after a bad configuration: %q", m)
 	}
 
-	for _, line := range []string{"extproc_streams_failed 0", "wasm_vm_reload_success 2", "extproc_rejected_header_mutations 0", `extproc_plugin_failures_total{plugin="mark"} 0`} {
+	for _, line := range []string{"extproc_streams_failed 0", "extproc_config_reload_success 2", "extproc_rejected_header_mutations 0", `extproc_plugin_traps_total{plugin="mark"} 0`} {
 		if !metric(line)() {
 			t.Errorf("/metrics lacks %q", line)
 		}

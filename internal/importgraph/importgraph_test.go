@@ -67,6 +67,7 @@ github.com/nats-io/nats.go                                      -> plugin/host/n
 github.com/nats-io/nats-server                                  -> internal/storetest                            : a server to test with, which must not get into the program
 github.com/redis/go-redis                                       -> plugin/host/redisstore                        : each store's client is known in one place
 github.com/spf13/cobra                                          -> cmd/extproc                                   : commands
+go.opentelemetry.io                                             -> server, cmd/extproc                           : traces
 github.com/prometheus                                           -> server, plugin, plugin/host, cmd/extproc      : metrics
 `
 

@@ -18,7 +18,7 @@ func (s *stack) report(t *tally, m *mass, w *watch, before, after sample) error 
 	for _, c := range []struct {
 		what, metric string
 		least        float64
-	}{{"reloads", "wasm_vm_reload_success", 2}, {"refused configurations", "wasm_vm_reload_failure", 1}, {"traps", "extproc_plugin_traps_total", 1}} {
+	}{{"reloads", "extproc_config_reload_success", 2}, {"refused configurations", "extproc_config_reload_failure", 1}, {"traps", "extproc_plugin_traps_total", 1}} {
 		n, err := s.metric(context.Background(), c.metric)
 		if err != nil {
 			return err

@@ -78,7 +78,7 @@ func (s *stream) step(ctx context.Context) (plugin.Status, error) {
 	if s.vm == nil {
 		v, err := s.plugin.lease(ctx, s.ex.Due)
 		if err != nil {
-			return plugin.Status{}, fmt.Errorf("plugin %s: no VM: %w", s.plugin.spec.Name, err)
+			return plugin.Status{}, fmt.Errorf("plugin %s: %w: %w", s.plugin.spec.Name, plugin.ErrNoInstance, err)
 		}
 		s.vm = v
 	}

@@ -163,6 +163,9 @@ func (p *Module) giveBack(v *vm) { p.machine.giveBack(v) }
 // Instances implements plugin.Counted: VMs with exchanges and without.
 func (p *Module) Instances() (busy, idle int) { return p.machine.count() }
 
+// Memory implements plugin.Counted.
+func (p *Module) Memory() uint64 { return p.machine.memories.Used() }
+
 // Renew implements plugin.Renewable. VMs that plugins share are replaced for all.
 func (p *Module) Renew() { p.machine.renew() }
 

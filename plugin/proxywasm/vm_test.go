@@ -202,7 +202,7 @@ func TestRestart(t *testing.T) {
 		t.Fatalf("error %v", c.err)
 	}
 	l.has(t, "a VM does not start again")
-	if c := begin(t, m).request(true); c.err == nil || !strings.Contains(c.err.Error(), "no VM: it does not start: proxy_on_vm_start returned false") {
+	if c := begin(t, m).request(true); c.err == nil || !strings.Contains(c.err.Error(), "no instance: it does not start: proxy_on_vm_start returned false") {
 		t.Errorf("error %v", c.err)
 	}
 	deadline := time.Now().Add(5 * time.Second)

@@ -115,7 +115,7 @@ func (g *guest) skip() plugin.Status {
 func (g *guest) begin(ctx context.Context) error {
 	inst, err := g.mod.pool.LeaseBy(ctx, g.ex.Due)
 	if err != nil {
-		return fmt.Errorf("plugin %s: no instance: %w", g.mod.spec.Name, err)
+		return fmt.Errorf("plugin %s: %w: %w", g.mod.spec.Name, plugin.ErrNoInstance, err)
 	}
 	g.inst = inst
 	g.in[plugin.Request].arrive(&g.ex.Request)

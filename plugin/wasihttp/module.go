@@ -146,6 +146,9 @@ func (m *Module) Needs() plugin.Needs {
 // Instances implements plugin.Counted.
 func (m *Module) Instances() (busy, idle int) { return m.pool.Count() }
 
+// Memory implements plugin.Counted.
+func (m *Module) Memory() uint64 { return m.component.Memory() }
+
 // Renew implements plugin.Renewable.
 func (m *Module) Renew() {
 	m.age.Add(1)
