@@ -27,6 +27,10 @@ type Options struct {
 	ExtProc string
 	// Admin is where Envoy's own admin interface listens; "" is none.
 	Admin string
+	// MessageTimeout is how long Envoy waits for an answer; 0 is as long as the plugins
+	// may run, and half a minute for what they wait for. MaxMessageTimeout is how long
+	// it may be asked to wait instead; 0 is not at all.
+	MessageTimeout, MaxMessageTimeout time.Duration
 	// Routes have plugins of their own; of those whose prefix fits, the first counts.
 	Routes []Route
 	// Attributes tell extproc which plugins an exchange is for.

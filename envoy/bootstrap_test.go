@@ -29,6 +29,9 @@ type input struct {
 	Plugins       []inputPlugin `yaml:"plugins"`
 	Attributes    []string      `yaml:"attributes"`
 	Routes        []inputRoute  `yaml:"routes"`
+
+	MessageTimeout    time.Duration `yaml:"messageTimeout"`
+	MaxMessageTimeout time.Duration `yaml:"maxMessageTimeout"`
 }
 
 type inputRoute struct {
@@ -73,7 +76,7 @@ func generate(t *testing.T, path string) ([]byte, error) {
 	}
 	opts := envoy.Options{
 		Listen: in.Listen, Upstream: in.Upstream, UpstreamHTTP2: in.UpstreamHTTP2, ExtProc: in.ExtProc, Admin: in.Admin,
-		Attributes: in.Attributes,
+		Attributes: in.Attributes, MessageTimeout: in.MessageTimeout, MaxMessageTimeout: in.MaxMessageTimeout,
 	}
 	for _, r := range in.Routes {
 		opts.Routes = append(opts.Routes, envoy.Route{

@@ -1,6 +1,7 @@
 package envoy
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -33,6 +34,10 @@ func filter(plugins []Plugin, opts Options) *extprocv3.ExternalProcessor {
 		override = override || overriding(own)
 		timeout = max(timeout, messageTimeout(r.Plugins))
 	}
+	var longest *durationpb.Duration
+	if opts.MaxMessageTimeout > 0 {
+		longest = durationpb.New(opts.MaxMessageTimeout)
+	}
 	return &extprocv3.ExternalProcessor{
 		GrpcService: &corev3.GrpcService{
 			TargetSpecifier: &corev3.GrpcService_EnvoyGrpc_{
@@ -41,7 +46,8 @@ func filter(plugins []Plugin, opts Options) *extprocv3.ExternalProcessor {
 		},
 		ProcessingMode:    mode(needs),
 		AllowModeOverride: override,
-		MessageTimeout:    durationpb.New(timeout),
+		MessageTimeout:    durationpb.New(cmp.Or(opts.MessageTimeout, timeout)),
+		MaxMessageTimeout: longest,
 		FailureModeAllow:  failOpen(plugins),
 		// A guest may rewrite method, path, authority and scheme, as any HTTP
 		// intermediary may; without this Envoy drops those changes without a word.

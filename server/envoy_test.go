@@ -46,6 +46,8 @@ type setup struct {
 	about plugin.Needs
 	// edit changes Envoy's configuration.
 	edit func(string) string
+	// message and longest are the timeouts of a message, if not the generated ones.
+	message, longest time.Duration
 }
 
 func behind(t *testing.T, how setup) *proxied {
@@ -67,7 +69,9 @@ func before(t *testing.T, how setup, address string) *proxied {
 		t.Fatal(err)
 	}
 	g := grpc.NewServer(append(GRPCOptions(), grpc.WaitForHandlers(true))...)
-	svc := New(cur, Options{Log: slog.New(slog.NewTextHandler(testLog{t}, nil))})
+	svc := New(cur, Options{
+		Log: slog.New(slog.NewTextHandler(testLog{t}, nil)), MessageTimeout: how.message, MaxMessageTimeout: how.longest,
+	})
 	svc.Register(g)
 	go func() { _ = g.Serve(l) }()
 	t.Cleanup(g.Stop)
@@ -77,6 +81,7 @@ func before(t *testing.T, how setup, address string) *proxied {
 	listen := envoytest.FreeAddress(t)
 	boot, err := envoy.Bootstrap(envoy.Options{
 		Listen: listen, Upstream: address, UpstreamHTTP2: how.http2, ExtProc: l.Addr().String(), Admin: "127.0.0.1:0",
+		MessageTimeout: how.message, MaxMessageTimeout: how.longest,
 	}, envoy.Plugin{Needs: needs, FailStrategy: how.strategy, Timeout: time.Second})
 	if err != nil {
 		t.Fatal(err)

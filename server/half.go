@@ -51,6 +51,8 @@ type half struct {
 	since   plugin.Instant
 	counted int
 	late    bool
+	// extended is set when the proxy was asked to wait longer for that answer.
+	extended bool
 	// gathered is a body that must be sent in one answer, as far as it is there.
 	gathered []byte
 }

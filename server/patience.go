@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"time"
 
+	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+	"google.golang.org/protobuf/types/known/durationpb"
+
 	"github.com/extproc/extproc/plugin"
 )
 
@@ -52,7 +55,7 @@ func (p *process) due() plugin.Instant {
 	}
 	if p.limits.message > 0 {
 		for i := range p.halves {
-			due = due.Before(p.halves[i].answerBy(p.limits.message))
+			due = due.Before(p.answerBy(&p.halves[i]))
 		}
 	}
 	return due
@@ -79,19 +82,43 @@ func (h *half) debts(mode bodyMode) int {
 func (h *half) clock(mode bodyMode, now plugin.Instant) {
 	n := h.debts(mode)
 	if n == 0 {
-		h.since, h.late = 0, false
+		h.since, h.late, h.extended = 0, false, false
 	} else if h.since == 0 || n < h.counted {
-		h.since, h.late = now, false
+		h.since, h.late, h.extended = now, false, false
 	}
 	h.counted = n
 }
 
 // answerBy is when an answer must have been sent; 0 if none is owed.
-func (h *half) answerBy(timeout time.Duration) plugin.Instant {
+func (p *process) answerBy(h *half) plugin.Instant {
 	if h.since == 0 || h.late {
 		return 0
 	}
+	timeout := p.patienceFor(h)
 	return h.since.In(timeout - margin(timeout))
+}
+
+// patienceFor is how long the proxy waits for the answer that is due.
+func (p *process) patienceFor(h *half) time.Duration {
+	if h.extended {
+		return p.limits.longest
+	}
+	return p.limits.message
+}
+
+// extend asks the proxy to wait longer, if it does that and a plugin waits for
+// something that is none of the proxy's. It may be asked once for each message.
+func (p *process) extend(h *half) (bool, error) {
+	if p.limits.longest <= p.limits.message || h.extended || p.chain.Wake() == nil {
+		return false, nil
+	}
+	now := plugin.Now()
+	for i := range p.halves { // the proxy's clocks of both directions
+		if half := &p.halves[i]; half.since != 0 && !half.extended {
+			half.since, half.extended = now, true
+		}
+	}
+	return true, p.send(&extprocv3.ProcessingResponse{OverrideMessageTimeout: durationpb.New(p.limits.longest)})
 }
 
 // tick reads the clock when the exchange has moved.
@@ -127,10 +154,14 @@ func (p *process) late() error {
 	}
 	for i := range p.halves {
 		h := &p.halves[i]
-		if t := h.answerBy(p.limits.message); t != 0 && now >= t {
-			h.late = true
-			return p.chain.Late(h.Direction, fmt.Sprintf("had no answer in time: the proxy waits for %v", p.limits.message))
+		if t := p.answerBy(h); t == 0 || now < t {
+			continue
 		}
+		if extended, err := p.extend(h); extended {
+			return err
+		}
+		h.late = true
+		return p.chain.Late(h.Direction, fmt.Sprintf("had no answer in time: the proxy waits for %v", p.patienceFor(h)))
 	}
 	return nil
 }

@@ -169,6 +169,21 @@ func TestPatience(t *testing.T) {
 			> qh x-do: callout-long eos
 			< immediate 503
 			end`},
+		{name: "a longer message timeout is asked for", opts: Options{MessageTimeout: soon, MaxMessageTimeout: time.Minute}, talk: `
+			> qh x-do: callout-slow eos
+			< - timeout 1m0s
+			< qh =x-called: 1
+			> rh :status: 200
+			< - timeout 1m0s
+			< rh =x-called: 2`},
+		{name: "a longer message timeout is asked for once", opts: Options{MessageTimeout: soon, MaxMessageTimeout: 2 * soon}, talk: `
+			> qh x-do: callout-long eos
+			< - timeout 100ms
+			< immediate 503
+			end`},
+		{name: "no longer message timeout for what the proxy is waited for", opts: Options{MessageTimeout: soon, MaxMessageTimeout: time.Minute}, talk: `
+			> qh x-do: hold eos
+			< immediate 503`},
 		{name: "message timeout, open", opts: message, open: true, talk: `
 			> qh x-do: callout-long eos
 			< qh

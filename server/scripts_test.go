@@ -284,6 +284,15 @@ var scripts = map[string]func(*script) error{
 		release(r, with(r.Original, "x-called", "2"), plugin.Untouched)
 		return nil
 	},
+	"callout-slow": func(s *script) error {
+		s.sleep(300 * time.Millisecond)
+		q := &s.ex.Request
+		release(q, with(q.Original, "x-called", "1"), plugin.Untouched)
+		r := s.upstream()
+		s.sleep(300 * time.Millisecond)
+		release(r, with(r.Original, "x-called", "2"), plugin.Untouched)
+		return nil
+	},
 	"callout-long": func(s *script) error {
 		s.sleep(time.Minute)
 		return errTest

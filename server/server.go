@@ -43,6 +43,9 @@ type Options struct {
 	// MessageTimeout is how long the proxy waits for an answer, if it is known: the
 	// policy of the plugin that keeps it waiting is applied a little before.
 	MessageTimeout time.Duration
+	// MaxMessageTimeout is how long it waits when it is asked to, for a plugin that
+	// waits for something else. 0 says that it can't be asked.
+	MaxMessageTimeout time.Duration
 	// Idle is for how long nothing may happen in an exchange. Default 10 minutes;
 	// less than 0 is for ever.
 	Idle time.Duration

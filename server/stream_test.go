@@ -196,6 +196,9 @@ func show(resp *extprocv3.ProcessingResponse) string {
 			b.WriteString(" trailers" + fieldText(r.TrailersResponse))
 		}
 	}
+	if d := resp.GetOverrideMessageTimeout(); d != nil {
+		fmt.Fprintf(&b, " timeout %v", d.AsDuration())
+	}
 	if m := resp.GetModeOverride(); m != nil {
 		fmt.Fprintf(&b, " override %v/%v trailers %v/%v", m.GetRequestBodyMode(), m.GetResponseBodyMode(), m.GetRequestTrailerMode(), m.GetResponseTrailerMode())
 	}
