@@ -13,9 +13,9 @@ import (
 // plugin's own is of what plugins want and the proxy can't be sent: the policy is
 // still to be asked, and fail returns nil if the exchange goes on without them.
 //
-// The answer is 503, or what the failure asks for, as long as no response has gone out; after that the same
-// answer makes the proxy cut the response, which is better than one that looks
-// whole.
+// The answer is 503, or what the failure asks for, as long as no response has gone
+// out; after that the same answer makes the proxy cut the response, which is better
+// than one that looks whole.
 func (p *process) fail(err error) error {
 	if p.ctx.Err() != nil {
 		return errGone // the exchange is over, and nobody has failed
@@ -35,13 +35,23 @@ func (p *process) fail(err error) error {
 		return errBroken
 	}
 	p.refused = true
-	if p.halves[plugin.Response].headers == paid {
+	if p.responding() {
 		p.metrics.cut.Inc()
 	}
 	if err := p.send(refusing(err)); err != nil {
 		return err
 	}
 	return errEnd
+}
+
+// responding says whether the client is being sent the response. Of one that the
+// proxy buffers it has nothing before the body is answered.
+func (p *process) responding() bool {
+	h := &p.halves[plugin.Response]
+	if mode := p.modes.body[plugin.Response]; !h.msg.NoBody && (mode == buffered || mode == partial) {
+		return h.headers == paid && h.over && len(h.chunks) == 0
+	}
+	return h.headers == paid
 }
 
 // refusing is the answer to an exchange that is refused: a status and a mark, and

@@ -207,7 +207,8 @@ func (s *script) upstream() *plugin.Message {
 
 // scripted is a module whose guests do what a header of the request asks for.
 type scripted struct {
-	header string // x-do unless it says otherwise
+	header string              // x-do unless it says otherwise
+	does   func(*script) error // whatever the header asks for
 	live   atomic.Int64
 	closed atomic.Bool
 	mu     sync.Mutex
@@ -219,6 +220,9 @@ func (m *scripted) Start(ex *plugin.Exchange) (plugin.Guest, error) {
 	body, ok := scripts[string(name)]
 	if !ok {
 		body = scripts["pass"]
+	}
+	if m.does != nil {
+		body = m.does
 	}
 	if string(name) == "no-start" {
 		return nil, errors.New("no instance")
