@@ -171,8 +171,8 @@ func (f *failing) bodyLines(letter string, mode bodyMode) []string {
 	return lines
 }
 
-// outcome is what became of an exchange, in the words of the table.
-func outcome(answers [][]*extprocv3.ProcessingResponse, err error, reg *prometheus.Registry) string {
+// became is what became of an exchange, in the words of the table.
+func became(answers [][]*extprocv3.ProcessingResponse, err error, reg *prometheus.Registry) string {
 	if err != nil {
 		return err.Error()
 	}
@@ -230,7 +230,7 @@ func (f *failing) fails(t *testing.T, mode bodyMode, strategy plugin.FailStrateg
 	_ = set.Release()
 	reg := prometheus.NewRegistry()
 	answers, err := talk(t, New(cur, Options{Metrics: reg}), f.messages(mode)...)
-	return outcome(answers, err, reg), reg, m
+	return became(answers, err, reg), reg, m
 }
 
 // total is the sum of a metric over all plugins.
