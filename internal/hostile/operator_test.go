@@ -64,7 +64,7 @@ func TestCutConfiguration(t *testing.T) {
 // TestMutatedArtefacts loads guests of the tree that were cut or changed. Each is
 // refused or works, and takes neither long nor much memory.
 func TestMutatedArtefacts(t *testing.T) {
-	k := engines(t, false)
+	k := engines(t, false, time.Second)
 	r := rand.New(rand.NewPCG(1, 2))
 	before := resident(t)
 	for _, file := range []string{

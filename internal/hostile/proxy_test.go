@@ -30,7 +30,7 @@ import (
 func listen(t *testing.T) (string, proxy) {
 	t.Helper()
 	var current plugin.Current
-	if err := current.Swap(plugin.NewSet(engines(t, false).good(t)...)); err != nil {
+	if err := current.Swap(plugin.NewSet(engines(t, false, time.Second).good(t)...)); err != nil {
 		t.Fatal(err)
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")

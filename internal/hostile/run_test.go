@@ -82,7 +82,7 @@ const (
 	loadLimit    = time.Minute
 )
 
-func engines(tb testing.TB, interpreted bool) *kinds {
+func engines(tb testing.TB, interpreted bool, startLimit time.Duration) *kinds {
 	tb.Helper()
 	ctx := context.Background()
 	dir := cacheDir
@@ -93,7 +93,7 @@ func engines(tb testing.TB, interpreted bool) *kinds {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	modules, err := proxywasm.New(ctx, proxywasm.Config{CacheDir: dir, Workers: 1, StartLimit: time.Second, Interpreter: interpreted})
+	modules, err := proxywasm.New(ctx, proxywasm.Config{CacheDir: dir, Workers: 1, StartLimit: startLimit, Interpreter: interpreted})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -217,7 +217,7 @@ func TestGuests(t *testing.T) {
 	binaries := assemble(t, guests)
 	for name, interpreted := range map[string]bool{"compiled": false, "interpreted": true} {
 		t.Run(name, func(t *testing.T) {
-			k := engines(t, interpreted)
+			k := engines(t, interpreted, time.Second)
 			w := witnesses(t, k)
 			before := resident(t)
 			for _, g := range guests {
