@@ -96,7 +96,7 @@ var requests = []struct {
 func (c *client) run(ctx context.Context) error {
 	defer c.http.CloseIdleConnections()
 	for ctx.Err() == nil {
-		if c.stack.outages.wait(ctx) != nil {
+		if !c.stack.outages.wait(ctx) {
 			return nil
 		}
 		at := c.rand.IntN(100)
@@ -114,38 +114,45 @@ func (c *client) run(ctx context.Context) error {
 	return nil
 }
 
+// answer is a whole answer.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
 // answer sends a request and reads the whole answer.
-func (c *client) answer(ctx context.Context, method, path string, body []byte) (*http.Response, []byte, error) {
+func (c *client) answer(ctx context.Context, method, path string, body []byte) (answer, error) {
 	req, err := http.NewRequestWithContext(ctx, method, "http://"+c.stack.listen+path, bytes.NewReader(body))
 	if err != nil {
-		return nil, nil, err
+		return answer{}, err
 	}
 	req.Header.Set("X-Id", fmt.Sprint(c.id, "-", c.n))
 	req.Header.Set("X-Secret", "s")
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, nil, err
+		return answer{}, err
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
-	return resp, text, err
+	return answer{resp.StatusCode, resp.Header, text}, err
 }
 
 // passed checks what all plugins do with the headers of a response.
-func (c *client) passed(resp *http.Response) error {
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("status %d", resp.StatusCode)
+func (c *client) passed(got answer) error {
+	if got.status != http.StatusOK {
+		return fmt.Errorf("status %d", got.status)
 	}
-	if got := resp.Header.Get("X-Plugin"); got != "header-rules" {
-		return fmt.Errorf("x-plugin %q", got)
+	if name := got.header.Get("X-Plugin"); name != "header-rules" {
+		return fmt.Errorf("x-plugin %q", name)
 	}
-	if got := resp.Header.Values("X-Multi"); len(got) != 2 {
-		return fmt.Errorf("x-multi %q", got)
+	if values := got.header.Values("X-Multi"); len(values) != 2 {
+		return fmt.Errorf("x-multi %q", values)
 	}
 	// A later configuration takes over from an earlier one, never the other way.
-	team, err := strconv.Atoi(resp.Header.Get("X-Team"))
+	team, err := strconv.Atoi(got.header.Get("X-Team"))
 	if err != nil || team < c.team || team > int(c.stack.teams.Load()) {
-		return fmt.Errorf("x-team %q after %d", resp.Header.Get("X-Team"), c.team)
+		return fmt.Errorf("x-team %q after %d", got.header.Get("X-Team"), c.team)
 	}
 	c.team = team
 	return nil
@@ -153,23 +160,23 @@ func (c *client) passed(resp *http.Response) error {
 
 // echo looks at what reached the upstream.
 func (c *client) echo(ctx context.Context) error {
-	resp, body, err := c.answer(ctx, http.MethodGet, "/echo", nil)
+	got, err := c.answer(ctx, http.MethodGet, "/echo", nil)
 	if err != nil {
 		return err
 	}
-	if err := c.passed(resp); err != nil {
+	if err := c.passed(got); err != nil {
 		return err
 	}
 	var seen upstream.Seen
-	if err := json.Unmarshal(lower(body), &seen); err != nil {
-		return fmt.Errorf("%w: %q", err, body)
+	if err := json.Unmarshal(lower(got.body), &seen); err != nil {
+		return fmt.Errorf("%w: %q", err, got.body)
 	}
 	h := http.Header{}
 	for name, values := range seen.Headers {
 		h[http.CanonicalHeaderKey(name)] = values
 	}
-	if got, want := h.Get("X-Id"), strings.ToLower(fmt.Sprint(c.id, "-", c.n)); got != want {
-		return fmt.Errorf("the answer of %s to %s", got, want)
+	if id, want := h.Get("X-Id"), strings.ToLower(fmt.Sprint(c.id, "-", c.n)); id != want {
+		return fmt.Errorf("the answer of %s to %s", id, want)
 	}
 	if h.Get("X-Secret") != "" || h.Get("X-Plugin") != "headers" || len(h.Values("X-Multi")) != 2 {
 		return fmt.Errorf("the upstream saw %v", h)
@@ -183,15 +190,15 @@ func lower(b []byte) []byte { return bytes.ToLower(b) }
 // upload has the upstream send a body back as it comes.
 func (c *client) upload(ctx context.Context) error {
 	body := bytes.Repeat([]byte{byte('a' + c.rand.IntN(26))}, c.rand.IntN(200_000))
-	resp, got, err := c.answer(ctx, http.MethodPost, "/raw", body)
+	got, err := c.answer(ctx, http.MethodPost, "/raw", body)
 	if err != nil {
 		return err
 	}
-	if err := c.passed(resp); err != nil {
+	if err := c.passed(got); err != nil {
 		return err
 	}
-	if !bytes.Equal(lower(got), body) {
-		return fmt.Errorf("%d bytes came back of %d", len(got), len(body))
+	if !bytes.Equal(lower(got.body), body) {
+		return fmt.Errorf("%d bytes came back of %d", len(got.body), len(body))
 	}
 	return nil
 }
@@ -200,11 +207,11 @@ func (c *client) upload(ctx context.Context) error {
 func (c *client) download(ctx context.Context) error {
 	want := make([]byte, c.rand.IntN(200_000))
 	upstream.Fill(want, 0)
-	resp, got, err := c.answer(ctx, http.MethodGet, fmt.Sprint("/bytes/", len(want)), nil)
+	got, err := c.answer(ctx, http.MethodGet, fmt.Sprint("/bytes/", len(want)), nil)
 	if err != nil {
 		return err
 	}
-	if err := c.passed(resp); err != nil {
+	if err := c.passed(got); err != nil {
 		return err
 	}
 	for i, b := range want {
@@ -212,20 +219,20 @@ func (c *client) download(ctx context.Context) error {
 			want[i] = b - 'a' + 'A'
 		}
 	}
-	if !bytes.Equal(got, want) {
-		return fmt.Errorf("%d bytes came of %d", len(got), len(want))
+	if !bytes.Equal(got.body, want) {
+		return fmt.Errorf("%d bytes came of %d", len(got.body), len(want))
 	}
 	return nil
 }
 
 // trap asks for what ends a plugin.
 func (c *client) trap(ctx context.Context) error {
-	resp, body, err := c.answer(ctx, http.MethodGet, "/trap", nil)
+	got, err := c.answer(ctx, http.MethodGet, "/trap", nil)
 	switch {
 	case err != nil:
 		return err
-	case resp.StatusCode != http.StatusServiceUnavailable:
-		return fmt.Errorf("status %d after a trap: %q", resp.StatusCode, body)
+	case got.status != http.StatusServiceUnavailable:
+		return fmt.Errorf("status %d after a trap: %q", got.status, got.body)
 	}
 	return nil
 }

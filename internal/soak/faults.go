@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -83,14 +82,14 @@ func (o *outages) met(since time.Time) bool {
 	return last.to.IsZero() || last.to.After(since)
 }
 
-// wait returns when there is an Envoy.
-func (o *outages) wait(ctx context.Context) error {
+// wait returns true when there is an Envoy, and false when time is up.
+func (o *outages) wait(ctx context.Context) bool {
 	for o.met(time.Now()) {
 		select {
 		case <-ctx.Done():
-			return errors.New("time is up")
+			return false
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
-	return nil
+	return true
 }

@@ -35,7 +35,7 @@ func (m *mass) run(ctx context.Context) error {
 		return err
 	}
 	for ctx.Err() == nil {
-		if m.stack.outages.wait(ctx) != nil {
+		if !m.stack.outages.wait(ctx) {
 			return nil
 		}
 		if err := m.round(list); err != nil {
@@ -69,10 +69,10 @@ func (m *mass) round(list string) error {
 		"-D", massRound.String(), "--no-tls-proto=h2c")
 	out, err := cmd.CombinedOutput()
 	requests, codes := numbers(massRequests, out), numbers(massCodes, out)
-	if requests == nil || codes == nil {
-		if m.stack.outages.met(began) {
-			return nil // it found no Envoy
-		}
+	switch counted := requests != nil && codes != nil; {
+	case !counted && m.stack.outages.met(began):
+		return nil // it found no Envoy
+	case !counted:
 		return fmt.Errorf("h2load: %w\n%s", err, out)
 	}
 	m.rounds++

@@ -67,7 +67,7 @@ func inspect(wasm []byte, memoryLimit uint64, allowed []string) (*code, error) {
 	}
 	elements := uint64(0)
 	for _, t := range m.Tables {
-		elements += uint64(t.Limits.Min)
+		elements += t.Limits.Min
 	}
 	if elements > maxTable {
 		return nil, fmt.Errorf("its tables start with %d elements, the limit is %d", elements, maxTable)
