@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -23,8 +24,16 @@ type Cluster struct {
 	HTTP2 bool
 	// TLS applies if the scheme is https.
 	TLS TLS
+	// AllowedCIDRs are ranges of addresses that the service's name may stand for
+	// although they are not of the public internet. An address that the URL itself
+	// has needs none.
+	AllowedCIDRs []netip.Prefix
 	// Timeout is the most that a call may take, 0 the default one.
 	Timeout time.Duration
+	// ConnectTimeout is how long a connection may take, FirstByteTimeout the
+	// headers of the response after that, BetweenBytesTimeout each further piece of
+	// it. 0 are the default ones.
+	ConnectTimeout, FirstByteTimeout, BetweenBytesTimeout time.Duration
 }
 
 // TLS says how to talk to a service over TLS. Certificates and keys are PEM.
@@ -87,8 +96,12 @@ func (r *reader) cluster(s *Spec, n *yaml.Node, at, dir string) (*Cluster, error
 		return c, r.service(c)(n, at)
 	}
 	err := r.mapping(n, at, fields{
-		"url":     r.service(c),
-		"timeout": r.duration(&c.Timeout),
+		"url":                 r.service(c),
+		"allowedCIDRs":        r.ranges(&c.AllowedCIDRs),
+		"timeout":             r.duration(&c.Timeout),
+		"connectTimeout":      r.duration(&c.ConnectTimeout),
+		"firstByteTimeout":    r.duration(&c.FirstByteTimeout),
+		"betweenBytesTimeout": r.duration(&c.BetweenBytesTimeout),
 		"tls": func(n *yaml.Node, at string) error {
 			return r.tls(s, &c.TLS, dir)(n, at)
 		},
@@ -121,6 +134,27 @@ func (r *reader) service(c *Cluster) field {
 		}
 		c.URL = u
 		return nil
+	}
+}
+
+// ranges reads ranges of addresses in CIDR notation.
+func (r *reader) ranges(to *[]netip.Prefix) field {
+	return func(n *yaml.Node, at string) error {
+		return r.list(n, at, func(n *yaml.Node, at string) error {
+			var raw string
+			if err := r.text(&raw)(n, at); err != nil {
+				return err
+			}
+			p, err := netip.ParsePrefix(raw)
+			switch {
+			case err != nil || p.Addr().Is4In6():
+				return r.fail(n, at, "is %q, expected a range of addresses such as 10.0.0.0/8 or fd00::/8", raw)
+			case p != p.Masked():
+				return r.fail(n, at, "is %q, which has bits set beyond its length, expected %s", raw, p.Masked())
+			}
+			*to = append(*to, p)
+			return nil
+		})
 	}
 }
 

@@ -132,12 +132,14 @@ func (r *reader) plugin(n *yaml.Node, at, dir string, log *slog.Logger) (*Spec, 
 		"sharedData":                    r.sharedData(&s.SharedData),
 		"limits": func(n *yaml.Node, at string) error {
 			return r.mapping(n, at, fields{
-				"timeout":   r.duration(&s.Limits.Timeout),
-				"callback":  r.duration(&s.Limits.Callback),
-				"exchange":  r.duration(&s.Limits.Exchange),
-				"memory":    r.size(&s.Limits.Memory),
-				"body":      r.size(&s.Limits.Body),
-				"instances": r.positive(&s.Limits.Instances),
+				"timeout":      r.duration(&s.Limits.Timeout),
+				"callback":     r.duration(&s.Limits.Callback),
+				"exchange":     r.duration(&s.Limits.Exchange),
+				"memory":       r.size(&s.Limits.Memory),
+				"body":         r.size(&s.Limits.Body),
+				"instances":    r.positive(&s.Limits.Instances),
+				"callouts":     r.positive(&s.Limits.Callouts),
+				"calloutBytes": r.size(&s.Limits.CalloutBytes),
 			})
 		},
 	})

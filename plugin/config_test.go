@@ -103,6 +103,10 @@ func TestClusters(t *testing.T) {
     full:
       url: https://auth.example
       timeout: 250ms
+      connectTimeout: 1s
+      firstByteTimeout: 2s
+      betweenBytesTimeout: 3s
+      allowedCIDRs: [10.0.0.0/8, "fd00::/8"]
       tls: {ca: ca.pem, cert: %q, key: %q, serverName: auth, insecureSkipVerify: true}
 `, certificate, key)
 	c, err := ParseConfig(filepath.Join(dir, "f.yaml"), []byte(text), quietLog)
@@ -116,6 +120,8 @@ func TestClusters(t *testing.T) {
 	equal(t, s.Callouts["two"].HTTP2, true)
 	full := s.Callouts["full"]
 	equal(t, full.Timeout, 250*time.Millisecond)
+	equal(t, [3]time.Duration{full.ConnectTimeout, full.FirstByteTimeout, full.BetweenBytesTimeout}, [3]time.Duration{time.Second, 2 * time.Second, 3 * time.Second})
+	equal(t, fmt.Sprint(full.AllowedCIDRs), "[10.0.0.0/8 fd00::/8]")
 	equal(t, full.TLS, TLS{CA: certificate, Cert: certificate, Key: key, ServerName: "auth", InsecureSkipVerify: true})
 	equal(t, strings.Join(s.Files, " "), filepath.Join(dir, "ca.pem"))
 }
@@ -178,6 +184,11 @@ func TestConfigErrors(t *testing.T) {
 		{good + "  callouts: {a: {url: 'http://u@x'}}", `f.yaml:4: plugins[0].callouts.a.url: is "http://u@x", expected http://host:port, h2c://host:port or https://host:port`},
 		{good + "  callouts: {a: {url: 'http://:80'}}", `f.yaml:4: plugins[0].callouts.a.url: is "http://:80", expected http://host:port, h2c://host:port or https://host:port`},
 		{good + "  callouts: {a: {url: 'http://x', timeout: soon}}", `f.yaml:4: plugins[0].callouts.a.timeout: is "soon", expected a duration such as 100ms or 2s`},
+		{good + "  callouts: {a: {url: 'http://x', allowedCIDRs: 10.0.0.0/8}}", `f.yaml:4: plugins[0].callouts.a.allowedCIDRs: is "10.0.0.0/8", expected a list`},
+		{good + "  callouts: {a: {url: 'http://x', allowedCIDRs: [10.0.0.1]}}", `f.yaml:4: plugins[0].callouts.a.allowedCIDRs[0]: is "10.0.0.1", expected a range of addresses such as 10.0.0.0/8 or fd00::/8`},
+		{good + "  callouts: {a: {url: 'http://x', allowedCIDRs: ['::ffff:10.0.0.0/104']}}", `f.yaml:4: plugins[0].callouts.a.allowedCIDRs[0]: is "::ffff:10.0.0.0/104", expected a range of addresses such as 10.0.0.0/8 or fd00::/8`},
+		{good + "  callouts: {a: {url: 'http://x', allowedCIDRs: [10.0.0.1/8]}}", `f.yaml:4: plugins[0].callouts.a.allowedCIDRs[0]: is "10.0.0.1/8", which has bits set beyond its length, expected 10.0.0.0/8`},
+		{good + "  limits: {callouts: 0}", `f.yaml:4: plugins[0].limits.callouts: is 0, expected 1 or more`},
 		{good + "  callouts: {a: {url: 'http://x',\n   tls: {serverName: y}}}", `f.yaml:5: plugins[0].callouts.a.tls: is given although the scheme is not https`},
 		{good + "  clusters: {a: {url: 'https://x', tls: {\n  severName: y}}}", `f.yaml:5: plugins[0].clusters.a.tls.severName: unknown field, did you mean serverName?`},
 		{good + "  clusters: {a: {url: 'https://x', tls: {\n  insecureSkipVerify: 1}}}", `f.yaml:5: plugins[0].clusters.a.tls.insecureSkipVerify: is the number 1, expected true or false`},

@@ -64,6 +64,10 @@ type Limits struct {
 	Body uint64
 	// Instances is how many instances may exist at once; exchanges beyond wait.
 	Instances int
+	// Callouts is how many callouts may be under way at once, CalloutBytes how many
+	// bytes they may hold together. 0 is what the host has for it.
+	Callouts     int
+	CalloutBytes uint64
 }
 
 // FailStrategy says what becomes of an exchange whose guest failed.

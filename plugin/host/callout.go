@@ -3,15 +3,14 @@
 package host
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
-	"net/http/httptrace"
-	"net/url"
-	"strings"
 	"sync"
-	"time"
 
 	"github.com/extproc/extproc/plugin"
 )
@@ -19,9 +18,13 @@ import (
 // ErrPending is the answer of a call whose response hasn't come yet.
 var ErrPending = errors.New("pending")
 
-// Client makes callouts. All plugins share its connections. It is safe for
-// concurrent use.
-type Client struct{ transports transports }
+// Client has the connections that callouts are made over. All plugins share them.
+// It is safe for concurrent use.
+type Client struct {
+	// Resolver finds the addresses of services; nil is the machine's.
+	Resolver   *net.Resolver
+	transports transports
+}
 
 // NewClient makes a client. It follows no redirects, knows no proxy and leaves
 // content encodings alone.
@@ -30,34 +33,38 @@ func NewClient() *Client { return &Client{} }
 // Close closes the connections that no call needs.
 func (c *Client) Close() { c.transports.Close() }
 
-// Request is a request to a service.
+// Request is a request to a service whose bodies are streamed.
 type Request struct {
 	Method    string
-	Cluster   *plugin.Cluster // the service
-	HTTP2     bool            // nothing less will do
-	Authority string          // what the service is told it is called
-	Path      string          // with the query
+	Cluster   string // the service
+	HTTP2     bool   // nothing less will do
+	Authority string // what the service is told it is called
+	Path      string // with the query
 	Headers   plugin.Headers
 	// NoBody says that no body will be sent. ContentLength is the length of the
 	// one that will be, -1 if it isn't known.
 	NoBody        bool
 	ContentLength int64
 
-	// Timeouts; 0 is none.
-	ConnectTimeout, FirstByteTimeout, BetweenBytesTimeout time.Duration
+	Timeouts Timeouts
 	// Notify is called, on any goroutine, whenever the call has gone on.
 	Notify func()
 }
 
-// bufferSize is how many bytes a call holds in either direction.
-const bufferSize = 256 << 10
+// What a call holds in either direction: bytes, and pieces of the response, as
+// pieces cost something too.
+const (
+	bufferSize = 256 << 10
+	maxChunks  = 1024
+	chunkSize  = 16 << 10
+)
 
 // Call is a call under way. Its methods don't block, except Close, which
 // doesn't for long. They are to be called by one goroutine at a time.
 type Call struct {
-	ctx    context.Context
-	cancel context.CancelCauseFunc
+	*call
 	notify func()
+	first  *deadline
 	out    *plugin.Body // what Send couldn't hand over yet
 
 	mu       sync.Mutex
@@ -66,125 +73,126 @@ type Call struct {
 	headers  plugin.Headers
 	arrived  bool
 	received plugin.Body
+	chunks   int // in received
 	err      error
 	closed   bool
+	over     bool // run has returned
+	freed    bool // the place was given back
 }
 
-// Start begins a call. It is to be closed.
-func (c *Client) Start(ctx context.Context, r *Request) *Call {
-	call := &Call{notify: r.Notify}
+// Start begins a call, which ends with ctx at the latest. It is to be closed. The
+// errors are as HTTP's.
+func (c *Callouts) Start(ctx context.Context, r *Request) (*Call, error) {
+	started, err := c.begin(r.Cluster, 0)
+	if err != nil {
+		return nil, err
+	}
+	call := &Call{call: started, notify: r.Notify}
 	call.cond.L = &call.mu
-	call.ctx, call.cancel = context.WithCancelCause(ctx)
-	req, err := call.request(r)
+	req, err := started.build(r.Method, r.Authority, r.Path, r.Headers)
+	var transport *http.Transport
+	if err == nil {
+		transport, err = c.client.transport(started.cluster, r.HTTP2)
+	}
 	if err != nil {
-		call.fail(err)
-		return call
-	}
-	transport, err := c.transports.of(r.Cluster, r.HTTP2)
-	if err != nil {
-		call.fail(&Error{Code: "TLS-certificate-error", Err: err})
-		return call
-	}
-	go call.run(transport, req, r)
-	return call
-}
-
-func (c *Call) request(r *Request) (*http.Request, error) {
-	path, query, _ := strings.Cut(r.Path, "?")
-	unescaped, err := url.PathUnescape(path)
-	if err != nil {
-		return nil, &Error{Code: "HTTP-request-URI-invalid", Err: err}
-	}
-	target := *r.Cluster.URL
-	base := strings.TrimSuffix(target.EscapedPath(), "/")
-	target.Path, target.RawPath, target.RawQuery = strings.TrimSuffix(target.Path, "/")+unescaped, base+path, query
-	req := &http.Request{Method: r.Method, URL: &target, Host: r.Authority, Header: http.Header{}, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}
-	for _, f := range r.Headers {
-		if f.Name != "content-length" {
-			req.Header[http.CanonicalHeaderKey(f.Name)] = append(req.Header[http.CanonicalHeaderKey(f.Name)], string(f.Value))
-		}
-	}
-	if _, ok := req.Header["User-Agent"]; !ok {
-		req.Header["User-Agent"] = nil // or net/http sends its own
+		started.end()
+		return nil, err
 	}
 	if !r.NoBody {
-		req.Body, req.ContentLength = body{c}, r.ContentLength
+		req.Body, req.ContentLength = &body{call, req}, r.ContentLength
 		req.Trailer = http.Header{}
 	}
-	return req, nil
+	t := timeouts(r.Timeouts, started.cluster)
+	call.first = started.deadline(t.FirstByte, errTimeout.Code)
+	stop := context.AfterFunc(ctx, call.Close)
+	go func() {
+		call.run(transport, req, t)
+		stop()
+		call.mu.Lock()
+		call.over = true
+		call.cond.Broadcast()
+		call.free()
+		call.mu.Unlock()
+	}()
+	return call, nil
 }
 
 // run makes the call and receives the response.
-func (c *Call) run(transport *http.Transport, req *http.Request, r *Request) {
+func (c *Call) run(transport *http.Transport, req *http.Request, t Timeouts) {
 	defer c.cancel(nil)
 	defer context.AfterFunc(c.ctx, c.wake)() // net/http doesn't end a read of the request's body itself
-	whole := c.timeout(r.Cluster.Timeout, "connection-read-timeout")
-	defer whole.stop()
-	connect := c.timeout(r.ConnectTimeout, "connection-timeout")
-	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connect.stop() }}
-	first := c.timeout(r.FirstByteTimeout, "connection-read-timeout")
-	resp, err := transport.RoundTrip(req.WithContext(httptrace.WithClientTrace(c.ctx, trace)))
-	connect.stop()
-	first.stop()
+	if whole := c.expire(c.cluster.Timeout); whole != nil {
+		defer whole.Stop()
+	}
+	resp, err := c.roundTrip(transport, req, c.deadline(t.Connect, "connection-timeout"), c.first)
 	if err != nil {
-		c.fail(c.cause(err))
+		c.fail(err)
 		return
 	}
 	defer resp.Body.Close()
+	headers, err := responseHeaders(resp)
+	if err != nil {
+		c.fail(err)
+		return
+	}
 	c.mu.Lock()
-	c.headers, c.arrived = fieldsOf(resp), true
+	c.headers, c.arrived = headers, true
 	c.mu.Unlock()
 	c.notify()
 
-	between := c.timeout(r.BetweenBytesTimeout, "connection-read-timeout")
-	defer between.stop()
+	between := c.deadline(t.BetweenBytes, errTimeout.Code)
+	defer between.end()
+	buffer := make([]byte, chunkSize)
 	for {
-		chunk := make([]byte, 16<<10)
-		n, err := resp.Body.Read(chunk)
-		between.reset()
-		if !c.receive(chunk[:n]) {
+		between.restart()
+		n, err := resp.Body.Read(buffer)
+		between.pause()
+		chunk := buffer[:n]
+		if n > chunkSize/2 {
+			buffer = make([]byte, chunkSize)
+		} else {
+			chunk = bytes.Clone(chunk) // or a byte would keep thousands
+		}
+		if !c.receive(chunk) {
 			return
 		}
 		if err == io.EOF {
-			c.complete(resp.Trailer)
+			c.complete(resp)
 			return
 		}
 		if err != nil {
-			c.fail(c.cause(err))
+			c.fail(err)
 			return
 		}
 	}
 }
 
-// cause is why the call was cancelled, or else err.
-func (c *Call) cause(err error) error {
-	var known *Error
-	if cause := context.Cause(c.ctx); errors.As(cause, &known) {
-		return known
-	}
-	return classify(err)
-}
-
 func (c *Call) fail(err error) {
+	failure := c.failure(err)
 	c.mu.Lock()
 	if c.err == nil {
-		c.err = err
+		c.err = failure
 	}
 	c.cond.Broadcast()
 	c.mu.Unlock()
-	c.cancel(err)
+	c.cancel(failure)
 	c.notify()
 }
 
-// receive queues a chunk of the response, once there is room. It returns false
-// when the call was closed.
+// receive queues a chunk of the response, once there is room. Where the plugin's
+// calls hold too much together, each may still hold one, so that all go on. It
+// returns false when the call was closed.
 func (c *Call) receive(chunk []byte) bool {
 	c.mu.Lock()
-	for c.received.Len() >= bufferSize && !c.closed {
+	for (c.received.Len() >= bufferSize || c.chunks >= maxChunks || c.chunks > 0 && c.owner.full()) && !c.closed && c.ctx.Err() == nil {
 		c.cond.Wait()
 	}
-	c.received.Push(chunk)
 	closed := c.closed
+	if !closed && len(chunk) > 0 {
+		c.received.Push(chunk)
+		c.chunks++
+		c.count(len(chunk))
+	}
 	c.mu.Unlock()
 	if len(chunk) > 0 {
 		c.notify()
@@ -192,11 +200,29 @@ func (c *Call) receive(chunk []byte) bool {
 	return !closed
 }
 
-func (c *Call) complete(trailer http.Header) {
+func (c *Call) complete(resp *http.Response) {
+	trailers, err := responseTrailers(resp)
+	if err != nil {
+		c.fail(err)
+		return
+	}
 	c.mu.Lock()
-	c.received.Ended, c.received.Trailers = true, headersOf(nil, trailer)
+	c.received.Ended, c.received.Trailers = true, trailers
 	c.mu.Unlock()
 	c.notify()
+}
+
+// count takes note of bytes that the call holds more, or less.
+func (c *Call) count(n int) { c.owner.bytes.Add(int64(n)) }
+
+// free gives the call's place back, once nothing is held of it.
+func (c *Call) free() {
+	if c.over && !c.freed && (c.closed || c.received.Len() == 0) {
+		c.freed = true
+		c.count(-c.sending.Len())
+		c.sending.Discard()
+		c.end()
+	}
 }
 
 // Response is the headers of the response, ":status" included, or ErrPending,
@@ -218,19 +244,23 @@ func (c *Call) Response() (plugin.Headers, error) {
 func (c *Call) Receive(b *plugin.Body) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for b.Len() < bufferSize {
+	for b.Len() < chunkSize {
 		chunk := c.received.Pop()
 		if chunk == nil {
 			break
 		}
+		c.chunks--
+		c.count(-len(chunk))
 		b.Push(chunk)
 	}
 	c.cond.Broadcast()
-	if c.received.Len() == 0 {
-		b.Ended, b.Trailers = c.received.Ended, c.received.Trailers
-		if c.err != nil && b.Len() == 0 {
-			return c.err
-		}
+	if c.received.Len() > 0 {
+		return nil
+	}
+	c.free()
+	b.Ended, b.Trailers = c.received.Ended, c.received.Trailers
+	if c.err != nil && b.Len() == 0 {
+		return c.err
 	}
 	return nil
 }
@@ -249,16 +279,17 @@ func (c *Call) Flush() {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.err != nil || c.closed {
+	if c.err != nil || c.closed || c.over {
 		c.out.Discard()
 		return
 	}
-	for c.sending.Len() < bufferSize {
+	for c.sending.Len() == 0 || c.sending.Len() < bufferSize && !c.owner.full() {
 		chunk := c.out.Pop()
 		if chunk == nil {
 			break
 		}
 		c.sending.Push(chunk)
+		c.count(len(chunk))
 	}
 	if c.out.Len() == 0 && c.out.Ended {
 		c.sending.Ended, c.sending.Trailers = true, c.out.Trailers
@@ -269,7 +300,12 @@ func (c *Call) Flush() {
 // Close ends the call, wherever it stands.
 func (c *Call) Close() {
 	c.mu.Lock()
-	c.closed = true
+	if !c.closed {
+		c.closed = true
+		c.count(-c.received.Len())
+		c.received.Discard()
+		c.free()
+	}
 	c.cond.Broadcast()
 	c.mu.Unlock()
 	c.cancel(context.Canceled)
@@ -283,34 +319,43 @@ func (c *Call) wake() {
 }
 
 // body is the request's body as net/http reads it.
-type body struct{ call *Call }
+type body struct {
+	call    *Call
+	request *http.Request
+}
 
-func (b body) Read(p []byte) (int, error) {
+func (b *body) Read(p []byte) (int, error) {
 	c := b.call
 	c.mu.Lock()
-	for c.sending.Len() == 0 && !c.sending.Ended && !c.closed && c.err == nil && c.ctx.Err() == nil {
+	broken := func() bool { return c.closed || c.over || c.err != nil || c.ctx.Err() != nil }
+	for c.sending.Len() == 0 && !c.sending.Ended && !broken() {
 		c.cond.Wait()
 	}
 	chunk := c.sending.Take(len(p))
-	ended, broken := c.sending.Ended && c.sending.Len() == 0, c.closed || c.err != nil || c.ctx.Err() != nil
+	c.count(-len(chunk))
+	ended, cut := c.sending.Ended && c.sending.Len() == 0, broken()
+	trailers := c.sending.Trailers
 	c.mu.Unlock()
 	n := copy(p, chunk)
-	if n > 0 {
+	switch {
+	case n > 0:
+		c.first.restart()
 		c.notify()
 		return n, nil
-	}
-	if broken && !ended {
+	case cut && !ended:
 		return 0, context.Canceled
 	}
-	return 0, io.EOF
+	return 0, cmp.Or(addFields(b.request.Trailer, trailers), io.EOF)
 }
 
 // Close ends a read that is under way: net/http won't send the rest.
-func (b body) Close() error {
-	b.call.mu.Lock()
-	defer b.call.mu.Unlock()
-	b.call.sending.Discard()
-	b.call.sending.Ended = true
-	b.call.cond.Broadcast()
+func (b *body) Close() error {
+	c := b.call
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.count(-c.sending.Len())
+	c.sending.Discard()
+	c.sending.Ended = true
+	c.cond.Broadcast()
 	return nil
 }

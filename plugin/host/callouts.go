@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync/atomic"
 	"time"
 
@@ -36,16 +37,17 @@ var DefaultCalloutLimits = CalloutLimits{Calls: 1024, Bytes: 128 << 20, Message:
 // Callouts are the calls of one plugin to its clusters, and to nothing else.
 // Redirects are responses like any other. They are safe for concurrent use.
 type Callouts struct {
-	transports *transports
-	clusters   map[string]*plugin.Cluster
-	limits     CalloutLimits
-	calls      atomic.Int64
-	bytes      atomic.Int64
-	ctx        context.Context
-	close      context.CancelFunc
+	client   *Client
+	clusters map[string]*plugin.Cluster
+	limits   CalloutLimits
+	denials  denials
+	calls    atomic.Int64
+	bytes    atomic.Int64
+	ctx      context.Context
+	close    context.CancelFunc
 }
 
-func newCallouts(t *transports, clusters map[string]*plugin.Cluster, limits CalloutLimits) *Callouts {
+func newCallouts(client *Client, clusters map[string]*plugin.Cluster, limits CalloutLimits, log *slog.Logger) *Callouts {
 	d := DefaultCalloutLimits
 	for _, l := range []struct{ to, otherwise *int64 }{
 		{&limits.Calls, &d.Calls}, {&limits.Bytes, &d.Bytes}, {&limits.Message, &d.Message},
@@ -57,7 +59,7 @@ func newCallouts(t *transports, clusters map[string]*plugin.Cluster, limits Call
 	if limits.Timeout == 0 {
 		limits.Timeout = d.Timeout
 	}
-	c := &Callouts{transports: t, clusters: clusters, limits: limits}
+	c := &Callouts{client: client, clusters: clusters, limits: limits, denials: denials{log: log}}
 	c.ctx, c.close = context.WithCancel(context.Background())
 	return c
 }
@@ -68,6 +70,7 @@ func (c *Callouts) Close() { c.close() }
 // call is what HTTP and gRPC calls have in common.
 type call struct {
 	owner   *Callouts
+	name    string // of the cluster
 	cluster *plugin.Cluster
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
@@ -88,25 +91,37 @@ var errTimeout = &Error{Code: "connection-read-timeout"}
 // begin takes a place for a call that holds so many bytes. The error is as HTTP
 // and GRPC say it. The call is to be ended.
 func (c *Callouts) begin(cluster string, held int) (*call, error) {
+	started, err := c.place(cluster, held)
+	if err != nil {
+		c.denials.report(cluster, err)
+		return nil, err
+	}
+	started.ctx, started.cancel = context.WithCancelCause(c.ctx)
+	return started, nil
+}
+
+func (c *Callouts) place(cluster string, held int) (*call, error) {
 	found := c.clusters[cluster]
 	switch {
 	case found == nil:
-		return nil, fmt.Errorf("%q: %w", cluster, ErrUnknownCluster)
+		return nil, fmt.Errorf("%.100q: %w", cluster, ErrUnknownCluster)
 	case c.ctx.Err() != nil:
 		return nil, ErrClosed
 	}
 	if c.calls.Add(1) > c.limits.Calls {
 		c.calls.Add(-1)
-		return nil, fmt.Errorf("%d calls are under way: %w", c.limits.Calls, ErrFull)
+		return nil, fmt.Errorf("%d callouts are under way, as many as limits.callouts allows: %w", c.limits.Calls, ErrFull)
 	}
-	started := &call{owner: c, cluster: found}
+	started := &call{owner: c, name: cluster, cluster: found}
 	if !started.hold(held) {
 		c.calls.Add(-1)
-		return nil, fmt.Errorf("calls hold %d bytes: %w", c.limits.Bytes, ErrFull)
+		return nil, fmt.Errorf("callouts hold as many bytes as limits.calloutBytes allows, %d: %w", c.limits.Bytes, ErrFull)
 	}
-	started.ctx, started.cancel = context.WithCancelCause(c.ctx)
 	return started, nil
 }
+
+// full reports whether the calls hold as much as they may.
+func (c *Callouts) full() bool { return c.bytes.Load() >= c.limits.Bytes }
 
 // end gives the call's place back.
 func (c *call) end() {
@@ -129,12 +144,7 @@ func (c *call) hold(n int) bool {
 // expire ends the call after the shortest of the timeouts that are not 0. The
 // timer is to be stopped.
 func (c *call) expire(timeouts ...time.Duration) *time.Timer {
-	var least time.Duration
-	for _, d := range timeouts {
-		if d > 0 && (least == 0 || d < least) {
-			least = d
-		}
-	}
+	least := shortest(timeouts...)
 	if least == 0 {
 		return nil
 	}
@@ -150,8 +160,11 @@ func (c *call) drop() {
 // failure is why the call was cancelled, or else what err means.
 func (c *call) failure(err error) *Error {
 	var known *Error
-	if errors.As(err, &known) || errors.As(context.Cause(c.ctx), &known) {
-		return known
+	if !errors.As(context.Cause(c.ctx), &known) {
+		known = classify(err)
 	}
-	return classify(err)
+	if known.Code == prohibited {
+		c.owner.denials.report(c.name, known)
+	}
+	return known
 }

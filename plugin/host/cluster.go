@@ -1,6 +1,7 @@
 package host
 
 import (
+	"fmt"
 	"net/http"
 	"sync"
 	"time"
@@ -22,15 +23,22 @@ type transports struct {
 type dialect struct {
 	tls   plugin.TLS
 	http2 bool // only, and without asking if there is no TLS
+	// allowed are the addresses that may be called beside public ones: whoever may
+	// not call one may not use a connection to it either.
+	allowed string
 }
 
 // maxTransports bounds what stays of TLS configurations that no longer exist.
 const maxTransports = 256
 
-// of finds the transport for a service; http2 says that the caller can't do with
-// less.
-func (t *transports) of(c *plugin.Cluster, http2 bool) (*http.Transport, error) {
-	d := dialect{c.TLS, http2 || c.HTTP2}
+// transport finds the transport for a service; http2 says that the caller can't do
+// with less.
+func (cl *Client) transport(c *plugin.Cluster, http2 bool) (*http.Transport, error) {
+	t := &cl.transports
+	d := dialect{tls: c.TLS, http2: http2 || c.HTTP2}
+	if len(c.AllowedCIDRs) > 0 {
+		d.allowed = fmt.Sprint(c.AllowedCIDRs)
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if found := t.all[d]; found != nil {
@@ -38,8 +46,9 @@ func (t *transports) of(c *plugin.Cluster, http2 bool) (*http.Transport, error) 
 	}
 	made, err := d.transport()
 	if err != nil {
-		return nil, err
+		return nil, &Error{Code: "TLS-certificate-error", Err: err}
 	}
+	made.DialContext = cl.dialer(c)
 	if len(t.all) >= maxTransports {
 		for _, old := range t.all {
 			old.CloseIdleConnections()
@@ -63,6 +72,7 @@ func (d dialect) transport() (*http.Transport, error) {
 		return nil, err
 	}
 	return &http.Transport{
+		Proxy:                  nil, // not even the environment's: callouts go to the service itself
 		DisableCompression:     true,
 		TLSClientConfig:        config,
 		Protocols:              protocols,

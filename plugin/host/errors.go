@@ -12,7 +12,6 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/extproc/extproc/plugin"
 )
@@ -35,8 +34,12 @@ func (e *Error) Error() string {
 // Unwrap is the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// classify finds the code for an error of net/http.
+// classify finds the code for an error of net/http, or of ours below it.
 func classify(err error) *Error {
+	var known *Error
+	if errors.As(err, &known) {
+		return known
+	}
 	return &Error{Code: codeOf(err), Err: err}
 }
 
@@ -96,30 +99,4 @@ func headersOf(list plugin.Headers, h http.Header) plugin.Headers {
 		}
 	}
 	return list
-}
-
-// deadline cancels a call unless it is stopped in time. The zero value never
-// does.
-type deadline struct {
-	timer *time.Timer
-	after time.Duration
-}
-
-func (c *Call) timeout(d time.Duration, code string) *deadline {
-	if d <= 0 {
-		return &deadline{}
-	}
-	return &deadline{after: d, timer: time.AfterFunc(d, func() { c.cancel(&Error{Code: code}) })}
-}
-
-func (d *deadline) stop() {
-	if d.timer != nil {
-		d.timer.Stop()
-	}
-}
-
-func (d *deadline) reset() {
-	if d.timer != nil {
-		d.timer.Reset(d.after)
-	}
 }

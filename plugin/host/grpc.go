@@ -84,12 +84,12 @@ func (s GRPCStream) Cancel() { s.call.drop() }
 
 type grpcCall struct {
 	*call
-	events   GRPCEvents
-	unary    bool
-	deadline time.Time // zero: none
-	out      outgoing
-	began    bool // OnInitialMetadata was called
-	arrived  int  // messages
+	events  GRPCEvents
+	unary   bool
+	due     time.Time // zero: never
+	out     outgoing
+	began   bool // OnInitialMetadata was called
+	arrived int  // messages
 }
 
 // GRPC begins a call. The errors are ErrUnknownCluster, ErrBadArgument for names
@@ -103,9 +103,9 @@ func (c *Callouts) GRPC(r GRPCRequest, events GRPCEvents) (GRPCStream, error) {
 	g.out.init(started.owner)
 	timeout := g.timeout(r)
 	if timeout > 0 {
-		g.deadline = time.Now().Add(timeout)
+		g.due = time.Now().Add(timeout)
 	}
-	transport, err := c.transports.of(started.cluster, true)
+	transport, err := c.client.transport(started.cluster, true)
 	var req *http.Request
 	if err == nil {
 		req, err = g.open(r, timeout)
@@ -136,13 +136,7 @@ func (g *grpcCall) timeout(r GRPCRequest) time.Duration {
 	if !r.Unary {
 		return r.Timeout
 	}
-	least := g.owner.limits.Timeout
-	for _, d := range []time.Duration{r.Timeout, g.cluster.Timeout} {
-		if d > 0 {
-			least = min(least, d)
-		}
-	}
-	return least
+	return shortest(r.Timeout, g.cluster.Timeout, g.owner.limits.Timeout)
 }
 
 // open makes the request, as gRPC's protocol over HTTP/2 says.
@@ -150,28 +144,24 @@ func (g *grpcCall) open(r GRPCRequest, timeout time.Duration) (*http.Request, er
 	if r.Service == "" || r.Method == "" {
 		return nil, fmt.Errorf("the service is %q, the method %q: %w", r.Service, r.Method, ErrBadArgument)
 	}
-	target, err := target(g.cluster.URL, "/"+r.Service+"/"+r.Method)
+	metadata := make(plugin.Headers, 0, len(r.Metadata))
+	for _, f := range r.Metadata {
+		if !strings.HasPrefix(f.Name, ":") && !strings.HasPrefix(f.Name, "grpc-") && f.Name != "content-type" {
+			metadata = append(metadata, plugin.Field{Name: f.Name, Value: metadataValue(f)})
+		}
+	}
+	req, err := g.build(http.MethodPost, r.Authority, "/"+r.Service+"/"+r.Method, metadata)
 	if err != nil {
 		return nil, err
 	}
-	req := &http.Request{
-		Method: http.MethodPost, URL: target, Host: r.Authority, Proto: "HTTP/2.0", ProtoMajor: 2,
-		Header: http.Header{"User-Agent": nil}, Body: &g.out, ContentLength: -1,
-	}
-	for _, f := range r.Metadata {
-		if strings.HasPrefix(f.Name, ":") || strings.HasPrefix(f.Name, "grpc-") || f.Name == "content-type" || f.Name == "te" ||
-			slices.Contains(connectionFields, f.Name) {
-			continue
-		}
-		name := http.CanonicalHeaderKey(f.Name)
-		req.Header[name] = append(req.Header[name], metadataValue(f))
-	}
+	req.Proto, req.ProtoMajor, req.ProtoMinor = "HTTP/2.0", 2, 0
+	req.Body, req.ContentLength = &g.out, -1
 	req.Header["Content-Type"] = []string{"application/grpc"}
 	req.Header["Te"] = []string{"trailers"}
 	if timeout > 0 {
 		req.Header["Grpc-Timeout"] = []string{grpcTimeout(timeout)}
 	}
-	return req.WithContext(g.ctx), nil
+	return req, nil
 }
 
 // grpcTimeout is a duration as grpc-timeout has it, at most 8 digits. It is
@@ -188,11 +178,11 @@ func grpcTimeout(d time.Duration) string {
 	return "99999999H"
 }
 
-func metadataValue(f plugin.Field) string {
+func metadataValue(f plugin.Field) []byte {
 	if strings.HasSuffix(f.Name, "-bin") && slices.ContainsFunc(f.Value, func(b byte) bool { return b < ' ' || b > '~' }) {
-		return base64.RawStdEncoding.EncodeToString(f.Value)
+		return base64.RawStdEncoding.AppendEncode(nil, f.Value)
 	}
-	return string(f.Value)
+	return f.Value
 }
 
 // fire lets the guest hear of an event, unless it has cancelled the call.

@@ -97,7 +97,8 @@ func (o *outgoing) Close() error {
 
 // run makes the call, to its end.
 func (g *grpcCall) run(transport *http.Transport, req *http.Request) {
-	resp, err := transport.RoundTrip(req)
+	connect := g.deadline(timeouts(Timeouts{}, g.cluster).Connect, "connection-timeout")
+	resp, err := g.roundTrip(transport, req, connect, &deadline{})
 	if err != nil {
 		g.finish(nil, g.broken(err, grpcUnavailable))
 		return
@@ -123,9 +124,9 @@ func (g *grpcCall) run(transport *http.Transport, req *http.Request) {
 		g.finish(nil, status)
 		return
 	}
-	trailers := headersOf(nil, resp.Trailer)
-	if len(trailers) > maxFields {
-		g.finish(nil, GRPCStatus{grpcResourceExhausted, fmt.Sprintf("%d trailers, at most %d are accepted", len(trailers), maxFields)})
+	trailers, err := responseTrailers(resp)
+	if err != nil {
+		g.finish(nil, GRPCStatus{grpcResourceExhausted, err.Error()})
 		return
 	}
 	g.finish(trailers, statusOf(trailers))
@@ -187,7 +188,7 @@ func (g *grpcCall) message(body io.Reader, length int) ([]byte, GRPCStatus) {
 func (g *grpcCall) broken(err error, code uint32) GRPCStatus {
 	failure := g.failure(err)
 	// The server knows the deadline, too, and may be the first to act on it.
-	if failure.Code == errTimeout.Code || !g.deadline.IsZero() && !time.Now().Before(g.deadline) {
+	if failure.Code == errTimeout.Code || !g.due.IsZero() && !time.Now().Before(g.due) {
 		return GRPCStatus{grpcDeadlineExceeded, "the call's time was up"}
 	}
 	return GRPCStatus{code, failure.Error()}

@@ -459,7 +459,7 @@ func BenchmarkGRPCUnary(b *testing.B) {
 		client := NewClient()
 		defer client.Close()
 		u := &url.URL{Scheme: "http", Host: l.Addr().String()}
-		c := newCallouts(&client.transports, map[string]*plugin.Cluster{"c": {URL: u}}, CalloutLimits{})
+		c := newCallouts(client, map[string]*plugin.Cluster{"c": {URL: u}}, CalloutLimits{}, nil)
 		defer c.Close()
 		events := make(told)
 		b.ReportAllocs()

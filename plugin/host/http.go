@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/net/http/httpguts"
+
 	"github.com/extproc/extproc/plugin"
 )
 
@@ -50,13 +52,15 @@ func (c *Callouts) HTTP(r HTTPRequest, done func(HTTPResponse)) (cancel func(), 
 	req, err := started.request(r.Headers)
 	var transport *http.Transport
 	if err == nil {
-		transport, err = c.transports.of(started.cluster, false)
+		transport, err = c.client.transport(started.cluster, false)
+	}
+	if err == nil {
+		err = attach(req, r.Body, r.Trailers)
 	}
 	if err != nil {
 		started.end()
 		return nil, err
 	}
-	attach(req, r.Body, r.Trailers)
 	timer := started.expire(r.Timeout, started.cluster.Timeout, c.limits.Timeout)
 	go func() {
 		response := started.exchange(transport, req)
@@ -73,21 +77,18 @@ func (c *Callouts) HTTP(r HTTPRequest, done func(HTTPResponse)) (cancel func(), 
 
 // connectionFields belong to a connection, not to a request that is sent on, or
 // follow from the rest of it.
-var connectionFields = []string{"connection", "content-length", "host", "keep-alive", "proxy-connection",
-	"transfer-encoding", "upgrade"}
+var connectionFields = []string{"connection", "content-length", "host", "keep-alive", "proxy-authenticate", "proxy-authorization",
+	"proxy-connection", "trailer", "transfer-encoding", "upgrade"}
 
 // request makes a request with the headers of a guest.
 func (c *call) request(headers plugin.Headers) (*http.Request, error) {
 	pseudo := map[string]string{}
-	req := &http.Request{Header: http.Header{"User-Agent": nil}, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}
+	rest := make(plugin.Headers, 0, len(headers))
 	for _, f := range headers {
-		switch {
-		case strings.HasPrefix(f.Name, ":"):
+		if strings.HasPrefix(f.Name, ":") {
 			pseudo[f.Name] = string(f.Value)
-		case slices.Contains(connectionFields, f.Name), f.Name == "te" && string(f.Value) != "trailers":
-		default:
-			name := http.CanonicalHeaderKey(f.Name)
-			req.Header[name] = append(req.Header[name], string(f.Value))
+		} else {
+			rest = append(rest, f)
 		}
 	}
 	for _, name := range []string{":authority", ":method", ":path"} {
@@ -95,23 +96,55 @@ func (c *call) request(headers plugin.Headers) (*http.Request, error) {
 			return nil, fmt.Errorf("%s is missing: %w", name, ErrBadArgument)
 		}
 	}
-	if pseudo[":method"] == http.MethodConnect {
-		return nil, fmt.Errorf(":method is CONNECT, which no callout can be: %w", ErrBadArgument)
+	return c.build(pseudo[":method"], pseudo[":authority"], pseudo[":path"], rest)
+}
+
+// build makes a request. Nothing of it can be mistaken for a part of another one.
+func (c *call) build(method, authority, path string, headers plugin.Headers) (*http.Request, error) {
+	switch {
+	case method == http.MethodConnect:
+		return nil, fmt.Errorf("the method is CONNECT, which no callout can be: %w", ErrBadArgument)
+	case !httpguts.ValidHeaderFieldName(method): // a token, too
+		return nil, fmt.Errorf("the method is %.100q: %w", method, ErrBadArgument)
+	case !httpguts.ValidHostHeader(authority):
+		return nil, fmt.Errorf("the authority is %.100q: %w", authority, ErrBadArgument)
 	}
-	target, err := target(c.cluster.URL, pseudo[":path"])
+	target, err := target(c.cluster.URL, path)
 	if err != nil {
 		return nil, err
 	}
-	req.URL, req.Host, req.Method = target, pseudo[":authority"], pseudo[":method"]
+	req := &http.Request{
+		Method: method, URL: target, Host: authority, Header: http.Header{"User-Agent": nil}, // or net/http sends its own
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+	}
+	if err := addFields(req.Header, headers); err != nil {
+		return nil, err
+	}
 	return req.WithContext(c.ctx), nil
+}
+
+// addFields adds the fields of a guest that may be sent on.
+func addFields(to http.Header, fields plugin.Headers) error {
+	for _, f := range fields {
+		switch value := string(f.Value); {
+		case slices.Contains(connectionFields, f.Name), f.Name == "te" && value != "trailers":
+		case !httpguts.ValidHeaderFieldName(f.Name) || !httpguts.ValidHeaderFieldValue(value):
+			return fmt.Errorf("%.100q: %.100q can't be sent: %w", f.Name, value, ErrBadArgument)
+		default:
+			name := http.CanonicalHeaderKey(f.Name)
+			to[name] = append(to[name], value)
+		}
+	}
+	return nil
 }
 
 // target is the URL of a path in a cluster. Opaque is what net/http puts in a
 // request as it is.
 func target(cluster *url.URL, path string) (*url.URL, error) {
 	if strings.ContainsFunc(path, func(c rune) bool { return c <= ' ' || c == 0x7f }) || !strings.HasPrefix(path, "/") && path != "*" {
-		return nil, fmt.Errorf(":path is %q: %w", path, ErrBadArgument)
+		return nil, fmt.Errorf("the path is %.100q: %w", path, ErrBadArgument)
 	}
+	path = strings.TrimSuffix(cluster.EscapedPath(), "/") + path
 	u := &url.URL{Scheme: cluster.Scheme, Host: cluster.Host, Opaque: path}
 	if strings.HasPrefix(path, "//") {
 		u.Path, u.RawQuery, u.ForceQuery = cutQuery(path)
@@ -126,29 +159,25 @@ func cutQuery(path string) (before, query string, force bool) {
 }
 
 // attach gives the request its body and trailers.
-func attach(req *http.Request, body []byte, trailers plugin.Headers) {
+func attach(req *http.Request, body []byte, trailers plugin.Headers) error {
 	if len(body) == 0 && len(trailers) == 0 {
-		return
+		return nil
 	}
 	req.ContentLength = int64(len(body))
 	req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
 	req.Body, _ = req.GetBody()
 	if len(trailers) == 0 {
-		return
+		return nil
 	}
 	req.ContentLength = -1
 	req.Trailer = http.Header{}
-	for _, f := range trailers {
-		if !strings.HasPrefix(f.Name, ":") && !slices.Contains(connectionFields, f.Name) && f.Name != "trailer" {
-			name := http.CanonicalHeaderKey(f.Name)
-			req.Trailer[name] = append(req.Trailer[name], string(f.Value))
-		}
-	}
+	return addFields(req.Trailer, trailers)
 }
 
 // exchange sends the request and waits for the whole response.
 func (c *call) exchange(transport *http.Transport, req *http.Request) HTTPResponse {
-	resp, err := transport.RoundTrip(req)
+	t := timeouts(Timeouts{}, c.cluster)
+	resp, err := c.roundTrip(transport, req, c.deadline(t.Connect, "connection-timeout"), c.deadline(t.FirstByte, errTimeout.Code))
 	if err != nil {
 		return inPlace(c.failure(err))
 	}
@@ -157,13 +186,15 @@ func (c *call) exchange(transport *http.Transport, req *http.Request) HTTPRespon
 	if err != nil {
 		return HTTPResponse{Err: err}
 	}
-	body, err := c.receive(resp.Body, resp.ContentLength)
+	between := c.deadline(t.BetweenBytes, errTimeout.Code)
+	defer between.end()
+	body, err := c.receive(resp.Body, resp.ContentLength, between)
 	if err != nil {
 		return HTTPResponse{Err: c.failure(err)}
 	}
-	trailers := headersOf(nil, resp.Trailer)
-	if len(trailers) > maxFields {
-		return HTTPResponse{Err: &Error{Code: "HTTP-response-trailer-section-size"}}
+	trailers, err := responseTrailers(resp)
+	if err != nil {
+		return HTTPResponse{Err: err}
 	}
 	return HTTPResponse{Headers: headers, Body: body, Trailers: trailers}
 }
@@ -182,9 +213,17 @@ func responseHeaders(resp *http.Response) (plugin.Headers, error) {
 	return headers, nil
 }
 
+func responseTrailers(resp *http.Response) (plugin.Headers, error) {
+	trailers := headersOf(nil, resp.Trailer)
+	if len(trailers) > maxFields {
+		return nil, &Error{Code: "HTTP-response-trailer-section-size", Err: fmt.Errorf("%d trailers, at most %d are accepted", len(trailers), maxFields)}
+	}
+	return trailers, nil
+}
+
 // receive reads a response's body as far as it may be long. It takes memory as
 // the bytes come, whatever length they were announced with.
-func (c *call) receive(from io.Reader, announced int64) ([]byte, error) {
+func (c *call) receive(from io.Reader, announced int64, between *deadline) ([]byte, error) {
 	tooLong := &Error{Code: "HTTP-response-body-size"}
 	if announced > c.owner.limits.Message {
 		return nil, tooLong
@@ -192,6 +231,7 @@ func (c *call) receive(from io.Reader, announced int64) ([]byte, error) {
 	body := make([]byte, 0, min(max(announced, 511)+1, 64<<10))
 	for {
 		n, err := from.Read(body[len(body):cap(body)])
+		between.restart()
 		body = body[:len(body)+n]
 		switch {
 		case int64(len(body)) > c.owner.limits.Message || !c.hold(n):

@@ -46,7 +46,7 @@ func calling(t *testing.T, cluster plugin.Cluster, raw string, limits CalloutLim
 	}
 	cluster.URL = u
 	client := NewClient()
-	c := newCallouts(&client.transports, map[string]*plugin.Cluster{"c": &cluster}, limits)
+	c := newCallouts(client, map[string]*plugin.Cluster{"c": &cluster}, limits, nil)
 	t.Cleanup(func() {
 		c.Close()
 		client.Close()
@@ -456,7 +456,7 @@ func TestHTTPClose(t *testing.T) {
 		t.Fatal(err)
 	}
 	client := NewClient()
-	c := newCallouts(&client.transports, map[string]*plugin.Cluster{"c": {URL: u}}, CalloutLimits{})
+	c := newCallouts(client, map[string]*plugin.Cluster{"c": {URL: u}}, CalloutLimits{}, nil)
 	for range 20 {
 		if _, err := c.HTTP(get("/"), func(HTTPResponse) {}); err != nil {
 			t.Fatal(err)
@@ -490,7 +490,7 @@ func BenchmarkHTTP(b *testing.B) {
 	client := NewClient()
 	defer client.Close()
 	b.Run("callout", func(b *testing.B) {
-		c := newCallouts(&client.transports, map[string]*plugin.Cluster{"c": {URL: u}}, CalloutLimits{})
+		c := newCallouts(client, map[string]*plugin.Cluster{"c": {URL: u}}, CalloutLimits{}, nil)
 		defer c.Close()
 		done := make(chan HTTPResponse)
 		b.ReportAllocs()

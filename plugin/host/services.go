@@ -15,8 +15,7 @@ type Services struct {
 	Tasks   Tasks
 	// StoreMetrics are the store's own.
 	StoreMetrics *StoreMetrics
-	// Client makes streamed calls, Callouts those that are sent and answered as a
-	// whole and gRPC.
+	// Client has the connections of Callouts, which are the plugin's own.
 	Client   *Client
 	Callouts *Callouts
 
@@ -37,7 +36,7 @@ func NewServices(open OpenStore) *Services {
 		Tasks:        newTasks(),
 		StoreMetrics: s.metrics,
 		Client:       client,
-		Callouts:     newCallouts(&client.transports, nil, CalloutLimits{}),
+		Callouts:     newCallouts(client, nil, CalloutLimits{}, nil),
 		stores:       s,
 	}
 }
@@ -53,7 +52,8 @@ func (s *Services) For(spec *plugin.Spec) (*Services, error) {
 		return nil, err
 	}
 	own.Data = own.Store.Data.Bucket(own.Space, spec.SharedData.Lifetime)
-	own.Callouts = newCallouts(&s.Client.transports, spec.Callouts, CalloutLimits{})
+	limits := CalloutLimits{Calls: int64(spec.Limits.Callouts), Bytes: int64(spec.Limits.CalloutBytes)}
+	own.Callouts = newCallouts(s.Client, spec.Callouts, limits, spec.Log)
 	return &own, nil
 }
 

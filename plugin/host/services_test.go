@@ -86,7 +86,7 @@ func TestTransports(t *testing.T) {
 	defer client.Close()
 	of := func(c plugin.Cluster, http2 bool) *http.Transport {
 		t.Helper()
-		found, err := client.transports.of(&c, http2)
+		found, err := client.transport(&c, http2)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -99,7 +99,7 @@ func TestTransports(t *testing.T) {
 	if of(plugin.Cluster{}, true) == plain || of(plugin.Cluster{TLS: plugin.TLS{ServerName: "x"}}, false) == plain {
 		t.Error("connections of two kinds are shared")
 	}
-	if _, err := client.transports.of(&plugin.Cluster{TLS: plugin.TLS{CA: "x"}}, false); err == nil {
+	if _, err := client.transport(&plugin.Cluster{TLS: plugin.TLS{CA: "x"}}, false); err == nil {
 		t.Error("a bad certificate is accepted")
 	}
 }

@@ -2,6 +2,7 @@ package wasihttp
 
 import (
 	"context"
+	"errors"
 	"math"
 	"strings"
 	"time"
@@ -51,6 +52,12 @@ func (o *options) duration(t timeout) time.Duration {
 	return max(1, time.Duration(min(o[t].n, math.MaxInt64)))
 }
 
+func (o *options) timeouts() host.Timeouts {
+	return host.Timeouts{
+		Connect: o.duration(connectTimeout), FirstByte: o.duration(firstByteTimeout), BetweenBytes: o.duration(betweenBytesTimeout),
+	}
+}
+
 func newRequestOptions(_ *guest, c *abi.Call) error {
 	c.Result = c.Own(&options{})
 	return nil
@@ -67,8 +74,13 @@ func outgoingHandle(g *guest, c *abi.Call) error {
 	if o.path.string == "" {
 		o.path = option{"/", o.method != "CONNECT"}
 	}
-	if cluster := g.mod.spec.Callouts[o.authority.string]; o.authority.ok && cluster != nil {
-		c.Result = c.Ok(c.Own(g.callOut(o, cluster, o.authority.string, opts)))
+	if o.authority.ok && g.mod.spec.Callouts[o.authority.string] != nil {
+		future, err := g.callOut(o, o.authority.string, o.authority.string, opts)
+		if err != nil {
+			c.Result = c.Err(codeOf(err).value(c, c.ResultType().Cases[1].Type))
+			return nil
+		}
+		c.Result = c.Ok(c.Own(future))
 		return nil
 	}
 	if code, ok := g.chainClosed(); ok {
@@ -102,30 +114,42 @@ func calloutSend(g *guest, c *abi.Call) error {
 	if o.authority.ok {
 		authority = o.authority.string
 	}
-	c.Result = c.Ok(c.Own(g.callOut(o, cluster, authority, opts)))
+	future, err := g.callOut(o, c.Args[0].Str, authority, opts)
+	switch {
+	case errors.Is(err, host.ErrFull):
+		c.Result = c.ErrCase("too-many")
+	case err != nil:
+		request := c.ResultType().Cases[1].Type.Cases[errorRequest].Type
+		c.Result = c.ErrCase("request", codeOf(err).value(c, request))
+	default:
+		c.Result = c.Ok(c.Own(future))
+	}
 	return nil
 }
 
+// errorRequest is the place of request among the cases of the interface's error.
+const errorRequest = 3
+
 // callOut begins a call of a service. A request of gRPC says that trailers may
 // come, which guests can't, and needs HTTP/2.
-func (g *guest) callOut(o *outgoing, cluster *plugin.Cluster, authority string, opts *options) *futureResponse {
+func (g *guest) callOut(o *outgoing, cluster, authority string, opts *options) (*futureResponse, error) {
 	headers, grpc := o.fields.list, false
 	if kind, _ := headers.Get("content-type"); strings.HasPrefix(view(kind), "application/grpc") {
 		grpc = true
 		headers = append(headers[:len(headers):len(headers)], plugin.Field{Name: "te", Value: []byte("trailers")})
 	}
-	call := g.mod.services.Client.Start(g.lifetime(), &host.Request{
+	call, err := g.mod.services.Callouts.Start(g.lifetime(), &host.Request{
 		Method: o.method, Cluster: cluster, HTTP2: grpc, Authority: string(raw(authority)), Path: string(raw(o.path.string)),
 		Headers: headers, NoBody: !o.body.made, ContentLength: contentLength(o.fields.list),
-		ConnectTimeout:      opts.duration(connectTimeout),
-		FirstByteTimeout:    opts.duration(firstByteTimeout),
-		BetweenBytesTimeout: opts.duration(betweenBytesTimeout),
-		Notify:              g.wake.notify,
+		Timeouts: opts.timeouts(), Notify: g.wake.notify,
 	})
-	g.calls = append(g.calls, call)
 	dropOutgoing(g, o)
+	if err != nil {
+		return nil, err
+	}
+	g.calls = append(g.calls, call)
 	o.sendTo(g, call)
-	return &futureResponse{call: call}
+	return &futureResponse{call: call}, nil
 }
 
 // chainClosed tells why no request can be sent down the chain.

@@ -42,6 +42,12 @@ func codeOf(err error) errorCode {
 			return internalError(callout.Err.Error())
 		}
 		return errorCode{name: callout.Code}
+	case errors.Is(err, host.ErrFull):
+		return errorCode{name: "connection-limit-reached"}
+	case errors.Is(err, host.ErrUnknownCluster):
+		return errorCode{name: "destination-not-found"}
+	case errors.Is(err, host.ErrBadArgument):
+		return errorCode{name: "HTTP-request-URI-invalid"}
 	}
 	return internalError(err.Error())
 }
