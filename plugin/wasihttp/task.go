@@ -179,11 +179,16 @@ func (m *Module) run(ctx context.Context, t task) error {
 // carryOut lets the guest run until its task is done and nothing of it is under
 // way.
 func (g *guest) carryOut(ctx context.Context) error {
+	unwatch := context.AfterFunc(ctx, g.inst.abi.Stop) // a guest that runs just then
+	defer unwatch()
 	var failed error
 	for {
 		if g.ended {
 			g.pump()
 		} else if g.inst.resume(g); g.ended {
+			if !unwatch() && g.result == nil {
+				g.result = context.Cause(ctx) // the instance may be stopped at any moment
+			}
 			failed = g.settle(ctx)
 		}
 		st := g.status()
@@ -208,8 +213,12 @@ func (g *guest) settle(ctx context.Context) error {
 	}
 	g.endLog()
 	err := g.result
-	if err != nil && g.inst.overran() {
+	switch {
+	case err == nil:
+	case g.inst.overran():
 		err = errors.New(g.mod.spec.Limits.Overran(g.by))
+	case ctx.Err() != nil:
+		err = context.Cause(ctx)
 	}
 	g.release(ctx)
 	return err
