@@ -205,7 +205,7 @@ func componentLoops(add componentAdder) {
 	add("artefacts", "memory that starts above the limit", refused("memory"), component{memory: "60000"})
 }
 
-// waits is for a guest that waits for what never comes: its proxy gives up.
+// waits is for a guest that waits for what never comes.
 var waits = outcome{waits: true}
 
 // treeGuests are modes of guests that stand in the tree.
@@ -237,15 +237,11 @@ func treeGuests() []guest {
 		{"our answers", "hostile", "/long", unanswered("before it was finished")},
 		{"our answers", "hostile", "/unfinished", unanswered("before it was finished")},
 		{"our answers", "hostile", "/silent", unanswered("without setting response-outparam")},
-		{"a million of everything", "hostile", "/log-storm", answers(200)},
 		{"replying after the end", "hostile", "/trap-after", answers(200).logging("failed after it had answered")},
 		{"replying after the end", "hostile", "/exit-after", answers(200)},
 	} {
 		g := guest{
 			name: strings.TrimPrefix(c.path, "/") + " (Rust)", class: c.class, file: guests + c.guest + "/rust.wasm", path: c.path, want: c.want,
-		}
-		if c.path == "/log-storm" {
-			g.timeout = 30 * time.Second
 		}
 		list = append(list, g)
 	}

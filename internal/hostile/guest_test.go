@@ -44,7 +44,8 @@ type outcome struct {
 	message string
 	// status is that of a local response; else the exchange passes.
 	status int
-	// waits says that nothing comes: it waits for what never happens.
+	// waits says that it waits for what never happens, and that its proxy is answered
+	// before it loses patience.
 	waits bool
 	// log is what must be in the log.
 	log string
