@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -36,6 +37,8 @@ type Reloader struct {
 	Loaded func(error)
 
 	current Current
+	force   chan struct{} // see Reload
+	once    sync.Once
 	files   []string // what the last attempt read
 	loaded  string   // their state before it
 }
@@ -83,6 +86,26 @@ func (r *Reloader) load(ctx context.Context) error {
 	return nil
 }
 
+// Reload has Watch load everything again, changed or not.
+func (r *Reloader) Reload() {
+	select {
+	case r.forced() <- struct{}{}:
+	default: // it is to do so already
+	}
+}
+
+func (r *Reloader) forced() chan struct{} {
+	r.once.Do(func() { r.force = make(chan struct{}, 1) })
+	return r.force
+}
+
+// reload is Load, whose error is logged.
+func (r *Reloader) reload(ctx context.Context) {
+	if err := r.Load(ctx); err != nil {
+		r.Log.Error("the new configuration is not used, the old one stays", "error", err)
+	}
+}
+
 // Watch reloads when the configuration or a plugin's file has changed, until
 // ctx ends. Folders are watched rather than files: editors and Kubernetes put
 // new files in the place of old ones.
@@ -101,6 +124,11 @@ func (r *Reloader) Watch(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-r.forced():
+			r.Log.Info("reloading as told")
+			r.reload(ctx)
+			r.follow(w)
+			continue
 		case <-w.Events:
 		case err := <-w.Errors:
 			r.Log.Warn("watching files", "error", err)
@@ -111,9 +139,7 @@ func (r *Reloader) Watch(ctx context.Context) error {
 				continue
 			}
 			if now == seen {
-				if err := r.Load(ctx); err != nil {
-					r.Log.Error("the new configuration is not used, the old one stays", "error", err)
-				}
+				r.reload(ctx)
 				r.follow(w)
 				continue
 			}

@@ -65,6 +65,19 @@ func (w *Watchdog) Remind(horizon Instant, stop func()) {
 	}
 }
 
+// Hasten brings the deadline forward, if there is one.
+func (w *Watchdog) Hasten(deadline Instant, stop func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.deadline == 0 || w.deadline <= time.Duration(deadline) || w.bit.Load() {
+		return
+	}
+	w.deadline, w.Stop = time.Duration(deadline), stop
+	if w.due == 0 || w.due > w.deadline {
+		w.arm(max(deadline.Left(), 1))
+	}
+}
+
 // Done is End that tells whether the deadline was missed, and not how long it took.
 func (w *Watchdog) Done() bool {
 	w.mu.Lock()

@@ -17,6 +17,9 @@ type inbox struct {
 	// ends with the stream at the latest, and the channel has room for it.
 	pending chan received
 	timer   *time.Timer
+	// over is closed when no exchange is to be waited for any more; nil once that
+	// is known.
+	over <-chan struct{}
 }
 
 type received struct {
@@ -36,6 +39,8 @@ func (in *inbox) nextOr(wake <-chan struct{}, due plugin.Instant) (*extprocv3.Pr
 	}
 	alarm := in.alarm(due)
 	select {
+	case <-in.over:
+		return nil, nil
 	case <-wake:
 		return nil, nil
 	case <-alarm:
@@ -50,6 +55,8 @@ func (in *inbox) nextOr(wake <-chan struct{}, due plugin.Instant) (*extprocv3.Pr
 // too.
 func (in *inbox) only(ctx context.Context, wake, room <-chan struct{}, due plugin.Instant) error {
 	select {
+	case <-in.over:
+		return nil
 	case <-wake:
 		return nil
 	case <-room:

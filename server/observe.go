@@ -15,7 +15,7 @@ import (
 // observed is what is kept of an exchange for those who operate the server.
 type observed struct {
 	began time.Time
-	step  int // what the plugins are stepped for, see stepNames
+	step  int    // what the plugins are stepped for, see stepNames
 	spans *spans // nil if the exchange is not traced
 }
 

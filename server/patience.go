@@ -24,6 +24,8 @@ type patience struct {
 	held    int64
 	// leaving is set when the stream is to end as soon as nothing is lost by that.
 	leaving bool
+	// ousted is set when the server's end has been noted.
+	ousted bool
 	// watch is over a wait that only a message ends. When it takes too long, the
 	// exchange goes on on another goroutine, and what elsewhere gets is its end.
 	watch     plugin.Watchdog
@@ -50,6 +52,9 @@ func (w *patience) begin(p *process) {
 // because nothing happens.
 func (p *process) due() plugin.Instant {
 	due := p.client
+	if !p.ousted {
+		due = due.Before(p.end.at())
+	}
 	if p.limits.idle > 0 {
 		due = due.Before(p.active.In(p.limits.idle))
 	}
@@ -137,6 +142,10 @@ func (p *process) tick() {
 // that a plugin may take for an exchange is the chain's affair.
 func (p *process) late() error {
 	now := plugin.Now()
+	if end := p.end.at(); end != 0 && now >= end && !p.ousted {
+		p.ousted, p.in.over = true, nil
+		return p.giveUp("the server ends")
+	}
 	if p.client != 0 && now >= p.client {
 		p.client = 0
 		return p.giveUp("the client's deadline is near")
@@ -190,13 +199,15 @@ func (p *process) leaves() bool {
 // receive waits for the next message and for nothing else.
 func (p *process) receive(due plugin.Instant) (received, bool) {
 	if due == 0 {
-		req, err := p.in.stream.Recv()
-		return received{req, err}, true
+		due = forever
 	}
 	if due-p.active > plugin.Instant(2*sweepPause) {
 		p.watch.BeginBy(due, nil)
 	} else {
 		p.watch.BeginBy(due, p.goElsewhere)
+	}
+	if end := p.end.at(); end != 0 && !p.ousted {
+		p.watch.Hasten(end, p.goElsewhere) // it may have come to be known just now
 	}
 	req, err := p.in.stream.Recv()
 	r := received{req, err}

@@ -64,6 +64,7 @@ type Service struct {
 	tracer    trace.Tracer
 	ids       atomic.Uint64
 	roster    roster
+	end       ending
 	memory    memory
 	live      atomic.Int64 // streams
 }
@@ -76,6 +77,7 @@ func New(current *plugin.Current, opts Options) *Service {
 		lingering: lingering,
 		current:   current,
 		tracer:    opts.Tracer,
+		end:       ending{over: make(chan struct{})},
 	}
 	s.memory.most = cmp.Or(opts.Bodies, 1<<30)
 	if s.log == nil {
@@ -161,7 +163,7 @@ func newProcess(s *Service, set *plugin.Set, stream extprocv3.ExternalProcessor_
 	p := &process{
 		Service: s,
 		ctx:     stream.Context(),
-		in:      inbox{stream: stream},
+		in:      inbox{stream: stream, over: s.end.over},
 		set:     set,
 	}
 	p.began = time.Now()

@@ -26,6 +26,7 @@ import (
 type daemon struct {
 	log     *slog.Logger
 	main    *grpc.Server
+	service *server.Service
 	health  *health.Server
 	metrics *prometheus.Registry
 	current *plugin.Current
@@ -57,7 +58,8 @@ func newDaemon(r *plugin.Reloader, opts server.Options, transport ...grpc.Server
 		success.Inc()
 	}
 	opts.Metrics = d.metrics
-	server.New(d.current, opts).Register(d.main)
+	d.service = server.New(d.current, opts)
+	d.service.Register(d.main)
 	healthv1.RegisterHealthServer(d.main, d.health)
 	d.serving(false)
 	return d
@@ -121,9 +123,21 @@ func (d *daemon) admin() http.Handler {
 	return mux
 }
 
+// drain says how a server ends.
+type drain struct {
+	// delay is how long exchanges are still taken when it is no longer ready: it
+	// takes proxies a while to hear of that.
+	delay time.Duration
+	// timeout is how long exchanges may then take to end.
+	timeout time.Duration
+}
+
+// settling is how long answers to exchanges that took too long may be on their way.
+func (d drain) settling() time.Duration { return min(d.timeout/4, time.Second) }
+
 // run serves on l until ctx ends; then it takes no more exchanges and gives those
 // under way a while to end.
-func (d *daemon) run(ctx context.Context, l net.Listener, drain time.Duration) error {
+func (d *daemon) run(ctx context.Context, l net.Listener, how drain) error {
 	ended := make(chan error, 1)
 	go func() { ended <- d.main.Serve(l) }()
 	d.serving(true)
@@ -133,8 +147,14 @@ func (d *daemon) run(ctx context.Context, l net.Listener, drain time.Duration) e
 	case <-ctx.Done():
 	}
 	d.health.Shutdown()
-	d.log.Info("draining", "timeout", drain)
-	timer := time.AfterFunc(drain, func() {
+	d.log.Info("draining", "delay", how.delay, "timeout", how.timeout)
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(how.delay):
+	}
+	d.service.End(how.timeout - how.settling())
+	timer := time.AfterFunc(how.timeout, func() {
 		d.log.Warn("exchanges were cut off, they took longer than the drain timeout")
 		d.main.Stop()
 	})

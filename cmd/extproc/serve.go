@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/signal"
 	"strings"
 	"syscall"
 	"time"
@@ -19,15 +20,15 @@ import (
 
 // serveOptions are the flags of `extproc serve`.
 type serveOptions struct {
-	config       string
-	grpcAddr     string
-	grpcPort     int
-	healthPort   int
-	metricsPort  int
-	drainTimeout time.Duration
-	limits       limitFlags
-	guests       guestOptions
-	log          logFlags
+	config      string
+	grpcAddr    string
+	grpcPort    int
+	healthPort  int
+	metricsPort int
+	drain       drain
+	limits      limitFlags
+	guests      guestOptions
+	log         logFlags
 }
 
 func serveCommand() *cobra.Command {
@@ -57,7 +58,8 @@ func serveCommand() *cobra.Command {
 	flags.StringVar(&o.grpcAddr, "grpc-addr", "", "address of the ext_proc service instead: host:port or unix:///path")
 	flags.IntVar(&o.healthPort, "grpc-health-port", 9003, "port of a health service of its own; 0 for none")
 	flags.IntVar(&o.metricsPort, "metrics-port", 9090, "port of /metrics, /healthz and /readyz; 0 for none")
-	flags.DurationVar(&o.drainTimeout, "drain-timeout", 30*time.Second, "how long exchanges may take to end after SIGTERM")
+	flags.DurationVar(&o.drain.timeout, "drain-timeout", 30*time.Second, "how long exchanges may take to end after SIGTERM; what is left is answered by its plugins' policies")
+	flags.DurationVar(&o.drain.delay, "shutdown-delay", 0, "how long exchanges are still taken after SIGTERM, when readiness is off, before they are drained")
 	cmd.MarkFlagsMutuallyExclusive("grpc-port", "grpc-addr")
 	o.limits.add(cmd)
 	o.log.add(cmd)
@@ -110,8 +112,24 @@ func serve(ctx context.Context, o serveOptions, abis []plugin.ABI, log *slog.Log
 		}
 	}()
 	defer func() { stop(); <-watched }()
+	defer onHangup(reloader.Reload)()
 	log.Info("serving", "address", l.Addr().String(), "version", versionText())
-	return d.run(ctx, l, o.drainTimeout)
+	return d.run(ctx, l, o.drain)
+}
+
+// onHangup calls f on SIGHUP until the function that it returns is called.
+func onHangup(f func()) (stop func()) {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	go func() {
+		for range hangups {
+			f()
+		}
+	}()
+	return func() {
+		signal.Stop(hangups)
+		close(hangups)
+	}
 }
 
 // listen opens the address of the service. A socket file that nobody listens on

@@ -75,6 +75,12 @@ type running struct {
 
 func start(t *testing.T) *running {
 	t.Helper()
+	return startWith(t, plugin.FailClose, func(*serveOptions) {})
+}
+
+// startWith is start with another fail strategy and other options.
+func startWith(t *testing.T, strategy plugin.FailStrategy, set func(*serveOptions)) *running {
+	t.Helper()
 	dir := t.TempDir()
 	r := &running{
 		wasm:   filepath.Join(dir, "plugin.wasm"),
@@ -83,7 +89,7 @@ func start(t *testing.T) *running {
 		ended:  make(chan error, 1),
 	}
 	write(t, r.wasm, "\x00asmone")
-	write(t, r.config, "plugins:\n- pluginName: mark\n  url: plugin.wasm\n")
+	write(t, r.config, "plugins:\n- pluginName: mark\n  url: plugin.wasm\n  failStrategy: "+map[plugin.FailStrategy]string{plugin.FailClose: "FAIL_CLOSE", plugin.FailOpen: "FAIL_OPEN"}[strategy]+"\n")
 	r.metrics = envoytest.FreeAddress(t)
 	var port int
 	if _, err := fmt.Sscanf(r.metrics, "127.0.0.1:%d", &port); err != nil {
@@ -91,7 +97,8 @@ func start(t *testing.T) *running {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	r.stop = stop
-	o := serveOptions{config: r.config, grpcAddr: "unix://" + r.socket, metricsPort: port, drainTimeout: 5 * time.Second}
+	o := serveOptions{config: r.config, grpcAddr: "unix://" + r.socket, metricsPort: port, drain: drain{timeout: 5 * time.Second}}
+	set(&o)
 	go func() { r.ended <- serve(ctx, o, markings(), discard()) }()
 	t.Cleanup(stop)
 	eventually(t, func() bool { code, _ := get(t, "http://"+r.metrics+"/readyz"); return code == 200 })
@@ -103,7 +110,7 @@ func start(t *testing.T) *running {
 	t.Cleanup(func() { _ = up.Close() })
 	listen := envoytest.FreeAddress(t)
 	boot, err := envoy.Bootstrap(envoy.Options{Listen: listen, Upstream: up.Address, ExtProc: "unix://" + r.socket, Admin: "127.0.0.1:0"},
-		envoy.Plugin{Needs: mark("").Needs(), Timeout: time.Second})
+		envoy.Plugin{Needs: mark("").Needs(), FailStrategy: strategy, Timeout: time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
