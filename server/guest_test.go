@@ -210,6 +210,7 @@ type scripted struct {
 	header string              // x-do unless it says otherwise
 	does   func(*script) error // whatever the header asks for
 	live   atomic.Int64
+	ended  atomic.Int64 // guests that came to their own end
 	closed atomic.Bool
 	mu     sync.Mutex
 	twice  bool // a guest was closed twice
@@ -229,7 +230,12 @@ func (m *scripted) Start(ex *plugin.Exchange) (plugin.Guest, error) {
 	}
 	m.live.Add(1)
 	var once bool
-	return &script{ex: ex, body: body, resume: make(chan bool), turn: make(chan turn), close: func() {
+	ending := func(s *script) error {
+		err := body(s)
+		m.ended.Add(1)
+		return err
+	}
+	return &script{ex: ex, body: ending, resume: make(chan bool), turn: make(chan turn), close: func() {
 		m.live.Add(-1)
 		m.mu.Lock()
 		defer m.mu.Unlock()

@@ -38,6 +38,8 @@ type half struct {
 	pieced bool
 	// sentEnd is set when the proxy has been told the end of a full-duplex body.
 	sentEnd bool
+	// drained says how far the proxy is with keeping the rest of the body.
+	drained draining
 	// cut is set when the body was replaced in the answer to the headers: what
 	// still comes of the original gets no answer.
 	cut bool
@@ -98,7 +100,7 @@ func (h *half) take(c content, mode bodyMode) error {
 func (h *half) takeBody(c content, mode bodyMode) error {
 	last := c.body.GetEndOfStream()
 	h.begun = true
-	if mode != duplex {
+	if !flows(mode) {
 		if h.msg.NoBody || h.trailers != nothing {
 			return fmt.Errorf("%v: %w", c.Phase, errOrder)
 		}
@@ -113,7 +115,14 @@ func (h *half) takeBody(c content, mode bodyMode) error {
 	if h.over {
 		return nil // a second end of the stream
 	}
-	h.msg.In.Push(c.body.GetBody())
+	if mode == messages {
+		h.pushMessage(c.body)
+	} else {
+		h.msg.In.Push(c.body.GetBody())
+	}
+	if c.body.GetDrainComplete() && h.drained == drainAsked {
+		h.drained = drainArrived
+	}
 	if last {
 		h.msg.In.Ended, h.over = true, true
 	}
@@ -143,9 +152,11 @@ func (h *half) place(part plugin.Part, newBody bool) place {
 
 // streamedBody is a piece of a full-duplex body.
 func (h *half) streamedBody(piece []byte, end bool) *extprocv3.ProcessingResponse {
+	return h.piece(&extprocv3.StreamedBodyResponse{Body: piece, EndOfStream: end})
+}
+
+func (h *half) piece(s *extprocv3.StreamedBodyResponse) *extprocv3.ProcessingResponse {
 	return h.row(plugin.BodyPart).body(&extprocv3.BodyResponse{Response: &extprocv3.CommonResponse{
-		BodyMutation: &extprocv3.BodyMutation{Mutation: &extprocv3.BodyMutation_StreamedResponse{
-			StreamedResponse: &extprocv3.StreamedBodyResponse{Body: piece, EndOfStream: end},
-		}},
+		BodyMutation: &extprocv3.BodyMutation{Mutation: &extprocv3.BodyMutation_StreamedResponse{StreamedResponse: s}},
 	}})
 }

@@ -17,7 +17,12 @@ const (
 	buffered = modev3.ProcessingMode_BUFFERED
 	partial  = modev3.ProcessingMode_BUFFERED_PARTIAL
 	duplex   = modev3.ProcessingMode_FULL_DUPLEX_STREAMED
+	messages = modev3.ProcessingMode_GRPC
 )
+
+// flows says whether a body goes both ways in pieces that are not answered one by
+// one, and without a clock of the proxy's.
+func flows(mode bodyMode) bool { return mode == duplex || mode == messages }
 
 // modes are the body modes in force. The proxy tells those of its configuration
 // in the first message of a stream and never repeats what an override changed.

@@ -69,7 +69,7 @@ func (p *process) due() plugin.Instant {
 // debts is how many answers the proxy waits for with a clock in its hand: in full
 // duplex it does without one.
 func (h *half) debts(mode bodyMode) int {
-	if mode == duplex {
+	if flows(mode) {
 		return 0
 	}
 	n := len(h.chunks)
@@ -189,7 +189,7 @@ func (p *process) giveUp(why string) error {
 func (p *process) leaves() bool {
 	for i := range p.halves {
 		h := &p.halves[i]
-		if h.headers != nothing && p.modes.body[i] == duplex && !h.msg.NoBody && !h.sentEnd {
+		if h.headers != nothing && flows(p.modes.body[i]) && !h.msg.NoBody && !h.sentEnd {
 			return false
 		}
 	}

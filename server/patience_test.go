@@ -203,7 +203,7 @@ func TestPatience(t *testing.T) {
 			silence
 			> rh :status: 200
 			< rh`},
-		{name: "the client's deadline", deadline: 2 * soon, talk: `
+		{name: "the client's deadline", deadline: 20 * soon, talk: `
 			> qh x-do: hold eos
 			< immediate 503`},
 		{name: "the client's deadline, open", deadline: 20 * soon, open: true, talk: `

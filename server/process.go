@@ -27,6 +27,7 @@ type process struct {
 	told    attributes
 	halves  [2]half
 	modes   modes
+	windows windows
 	set     *plugin.Set
 	route   *plugin.Route
 	plugins []*plugin.Plugin // the route's
@@ -96,6 +97,7 @@ func (p *process) loop() error {
 			return err
 		}
 		if err != nil {
+			p.shownAll()
 			p.linger()
 			return nil
 		}
@@ -121,8 +123,11 @@ func (p *process) loop() error {
 		case err != nil:
 			p.metrics.failed.Inc()
 			return err
-		case p.leaves():
+		case p.leaves(), p.mute && p.chain.Over():
 			return nil
+		}
+		if p.credit() != nil {
+			return nil // the proxy is gone
 		}
 	}
 }
@@ -180,10 +185,12 @@ func (p *process) wait() (*extprocv3.ProcessingRequest, error) {
 
 // take puts a message into the exchange and says whether it concerns a plugin.
 func (p *process) take(req *extprocv3.ProcessingRequest) (bool, error) {
+	p.windows.learn(req, p.limits.Queued)
 	c, ok := read(req)
 	if !ok {
 		return false, nil
 	}
+	p.shown(c)
 	p.told.learn(c.Direction, req)
 	first := !p.begun
 	if first {
@@ -199,6 +206,7 @@ func (p *process) take(req *extprocv3.ProcessingRequest) (bool, error) {
 	if err := h.take(c, p.modes.body[c.Direction]); err != nil {
 		return false, err
 	}
+	p.windows.arrived(c)
 	p.came(c)
 	passes := c.headers == nil && h.msg.Released && h.msg.Plan == plugin.Untouched
 	return !passes, nil
@@ -258,7 +266,7 @@ func (p *process) send(resp *extprocv3.ProcessingResponse) error {
 	if p.mute {
 		return nil
 	}
-	if err := p.in.stream.Send(p.withMetadata(resp)); err != nil {
+	if err := p.in.stream.Send(p.withWindows(p.withMetadata(resp))); err != nil {
 		return errGone
 	}
 	p.metrics.sent.Inc()

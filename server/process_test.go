@@ -441,6 +441,15 @@ func toldAttributes(told string) map[string]*structpb.Struct {
 
 func play(t *testing.T, s *Service, mode [2]bodyMode, told, script string, code codes.Code) {
 	t.Helper()
+	playWith(t, s, script, code, func(first *extprocv3.ProcessingRequest) {
+		first.ProtocolConfig = &extprocv3.ProtocolConfiguration{RequestBodyMode: mode[0], ResponseBodyMode: mode[1]}
+		first.Attributes = toldAttributes(told)
+	})
+}
+
+// playWith is play with a first message that is edited.
+func playWith(t *testing.T, s *Service, script string, code codes.Code, edit func(first *extprocv3.ProcessingRequest)) {
+	t.Helper()
 	var msgs []*extprocv3.ProcessingRequest
 	var lines, got []string
 	for line := range strings.Lines(script) {
@@ -455,8 +464,7 @@ func play(t *testing.T, s *Service, mode [2]bodyMode, told, script string, code 
 	}
 	for _, m := range msgs {
 		if m.Request != nil {
-			m.ProtocolConfig = &extprocv3.ProtocolConfiguration{RequestBodyMode: mode[0], ResponseBodyMode: mode[1]}
-			m.Attributes = toldAttributes(told)
+			edit(m)
 			break
 		}
 	}

@@ -11,10 +11,6 @@ import (
 	"github.com/extproc/extproc/plugin"
 )
 
-// maxPiece is the size of the pieces of a full-duplex body that the protocol
-// recommends.
-const maxPiece = 64 << 10
-
 // errMode: the guest wants what the proxy's processing mode does not allow.
 var errMode = errors.New("the proxy's processing mode does not allow it")
 
@@ -37,6 +33,8 @@ func (p *process) respond(h *half) (moved bool, err error) {
 	case h.msg.NoBody, h.cut:
 	case p.modes.body[h.Direction] == duplex:
 		more, err = p.stream(h)
+	case p.modes.body[h.Direction] == messages:
+		more, err = p.streamMessages(h)
 	default:
 		more, err = p.answerChunks(h)
 	}
@@ -52,11 +50,11 @@ func (p *process) respond(h *half) (moved bool, err error) {
 // answered, and held back by asking for the body in one message, whose answer may
 // still change them. Later exchanges of the plugin ask in time, see answerHeaders.
 func (p *process) fetch(h *half) error {
-	if !h.msg.WantBody || h.msg.NoBody {
+	if !h.msg.WantBody || h.msg.NoBody || p.mute {
 		return nil
 	}
 	switch mode := p.modes.body[h.Direction]; {
-	case mode == duplex:
+	case flows(mode):
 		return nil
 	case mode == buffered || mode == partial:
 		h.headers = held
@@ -91,7 +89,7 @@ func (p *process) method() string {
 // go on, or because there may be trailers, see ask. A response to HEAD has none,
 // and would lose its content-length.
 func (p *process) askResponse() bool {
-	if p.method() == "HEAD" || p.modes.fixed || p.modes.body[plugin.Response] != none {
+	if p.method() == "HEAD" || p.mute || p.modes.fixed || p.modes.body[plugin.Response] != none {
 		return false
 	}
 	ever, first := p.chain.ReadsResponse()
@@ -111,6 +109,8 @@ func (p *process) askResponse() bool {
 // a request's may, nor in streamed mode.
 func (p *process) ask(h *half) (within bool, err error) {
 	switch {
+	case p.mute:
+		return false, nil
 	case p.modes.fixed:
 		return false, fmt.Errorf("replacing the %v: %w", h.place(plugin.BodyPart, false).Phase, errMode)
 	case h.Direction == plugin.Response:
@@ -247,59 +247,6 @@ func wholeBody(b []byte) *extprocv3.BodyMutation {
 		return &extprocv3.BodyMutation{Mutation: &extprocv3.BodyMutation_ClearBody{ClearBody: true}}
 	}
 	return &extprocv3.BodyMutation{Mutation: &extprocv3.BodyMutation_Body{Body: b}}
-}
-
-// stream sends a full-duplex body on, the guest's or the one that came. It has
-// one end: a piece that says so, or the answer to the trailers.
-//
-// Envoy takes no piece before it has sent one itself: it fails the exchange. And
-// headers whose body has arrived before their answer go on with the first piece
-// only: a guest that has nothing to send yet sends an empty one.
-func (p *process) stream(h *half) (moved bool, err error) {
-	if !h.begun {
-		return false, nil
-	}
-	src := &h.msg.In
-	if h.replaced() {
-		src = &h.msg.Out
-		if src.Ended {
-			h.msg.In.Discard()
-		}
-	}
-	for !h.sentEnd && src.Len() > 0 {
-		piece := src.Take(maxPiece)
-		moved = moved || h.replaced()
-		h.sentEnd, h.pieced = src.Len() == 0 && h.ends(src), true
-		if err := p.send(h.streamedBody(piece, h.sentEnd)); err != nil {
-			return false, err
-		}
-	}
-	if !h.sentEnd && h.ends(src) {
-		h.sentEnd = true
-		err = p.send(h.streamedBody(nil, true))
-	}
-	if !h.sentEnd && !h.pieced && h.replaced() && h.trailers == nothing {
-		h.pieced = true
-		err = p.send(h.streamedBody(nil, false))
-	}
-	if h.sentEnd {
-		h.msg.In.Discard()
-	}
-	if h.sentEnd && h.replaced() && h.over && h.trailers == nothing {
-		p.reject(len(h.msg.Out.Trailers), "trailers where none came")
-		h.msg.Out.Trailers = nil
-	}
-	return moved, err
-}
-
-// ends says whether a drained full-duplex body is at its end, and no trailers
-// will be. A guest that has trailers to send waits for those of the original:
-// only in answer to them can any be sent.
-func (h *half) ends(src *plugin.Body) bool {
-	if !src.Ended || h.trailers != nothing {
-		return false
-	}
-	return h.over || h.replaced() && len(h.msg.Out.Trailers) == 0
 }
 
 // answerChunks answers the body messages that want one answer each.

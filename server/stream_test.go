@@ -92,6 +92,8 @@ func talk(t testing.TB, s *Service, msgs ...*extprocv3.ProcessingRequest) ([][]*
 // fields of headers are separated by ", ".
 func msg(line string) *extprocv3.ProcessingRequest {
 	kind, rest, _ := strings.Cut(line, " ")
+	rest, compressed := strings.CutSuffix(rest, " compressed")
+	rest, drained := strings.CutSuffix(rest, "drained")
 	rest, eos := strings.CutSuffix(rest, "eos")
 	rest = strings.TrimSpace(rest)
 	fields := &corev3.HeaderMap{}
@@ -102,7 +104,10 @@ func msg(line string) *extprocv3.ProcessingRequest {
 		}
 	}
 	headers := &extprocv3.HttpHeaders{Headers: fields, EndOfStream: eos}
-	body := &extprocv3.HttpBody{Body: []byte(rest), EndOfStream: eos}
+	body := &extprocv3.HttpBody{Body: []byte(rest), EndOfStream: eos, GrpcMessageCompressed: compressed, DrainComplete: drained}
+	if rest == "none" {
+		body.Body, body.EndOfStreamWithoutMessage = nil, true
+	}
 	trailers := &extprocv3.HttpTrailers{Trailers: fields}
 	req := &extprocv3.ProcessingRequest{}
 	switch kind {
@@ -119,6 +124,10 @@ func msg(line string) *extprocv3.ProcessingRequest {
 	case "rt":
 		req.Request = &extprocv3.ProcessingRequest_ResponseTrailers{ResponseTrailers: trailers}
 	case "unknown":
+	case "window":
+		u := &extprocv3.ProcessingRequest_ClientWindowUpdate{}
+		_, _ = fmt.Sscan(rest, &u.WindowIncrementSidestreamToUpstream, &u.WindowIncrementSidestreamToDownstream) // 0 is what is missing
+		req.ClientWindowUpdate = u
 	default:
 		panic(line)
 	}
@@ -142,8 +151,16 @@ func show(resp *extprocv3.ProcessingResponse) string {
 			b.WriteString(" clear")
 		case *extprocv3.BodyMutation_StreamedResponse:
 			fmt.Fprintf(&b, " stream %s", m.StreamedResponse.Body)
+			for flag, set := range map[string]bool{" compressed": m.StreamedResponse.GrpcMessageCompressed, " drained": m.StreamedResponse.DrainComplete} {
+				if set {
+					b.WriteString(flag)
+				}
+			}
 			if m.StreamedResponse.EndOfStream {
 				b.WriteString(" eos")
+			}
+			if m.StreamedResponse.EndOfStreamWithoutMessage {
+				b.WriteString(" none")
 			}
 		}
 	}
@@ -195,6 +212,12 @@ func show(resp *extprocv3.ProcessingResponse) string {
 		case *extprocv3.StreamedImmediateResponse_TrailersResponse:
 			b.WriteString(" trailers" + fieldText(r.TrailersResponse))
 		}
+	}
+	if resp.GetRequestDrainRequests() || resp.GetRequestDrainResponses() {
+		fmt.Fprintf(&b, " drain %t/%t", resp.GetRequestDrainRequests(), resp.GetRequestDrainResponses())
+	}
+	if u := resp.GetServerWindowUpdate(); u != nil {
+		fmt.Fprintf(&b, " window %+d/%+d", u.WindowIncrementDownstreamToSidestream, u.WindowIncrementUpstreamToSidestream)
 	}
 	if d := resp.GetOverrideMessageTimeout(); d != nil {
 		fmt.Fprintf(&b, " timeout %v", d.AsDuration())

@@ -1,0 +1,164 @@
+package server
+
+import (
+	"strings"
+	"testing"
+
+	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+	"google.golang.org/grpc/codes"
+
+	"github.com/extproc/extproc/plugin"
+)
+
+// withWindows plays a conversation whose proxy tells its windows: what it may send of
+// requests and responses, and what it takes of them.
+func withWindows(t *testing.T, script string, mode [2]bodyMode, init *extprocv3.ProcessingRequest_FlowControlInit) {
+	t.Helper()
+	s, _ := service(t, plugin.FailClose)
+	s.limits.Queued = 100
+	playWith(t, s, script, codes.OK, func(first *extprocv3.ProcessingRequest) {
+		first.ProtocolConfig = &extprocv3.ProtocolConfiguration{RequestBodyMode: mode[0], ResponseBodyMode: mode[1]}
+		first.FlowControlInit = init
+	})
+}
+
+// TestWindows: no more is sent than the proxy takes, and it is told what it may send.
+func TestWindows(t *testing.T) {
+	init := func(request, takes, response, takesResponse int64) *extprocv3.ProcessingRequest_FlowControlInit {
+		return &extprocv3.ProcessingRequest_FlowControlInit{
+			InitialWindowDownstreamToSidestream: request, InitialWindowSidestreamToUpstream: takes,
+			InitialWindowUpstreamToSidestream: response, InitialWindowSidestreamToDownstream: takesResponse,
+		}
+	}
+	both := [2]bodyMode{duplex, duplex}
+	for _, tc := range []struct {
+		name, talk string
+		mode       [2]bodyMode
+		init       *extprocv3.ProcessingRequest_FlowControlInit
+	}{
+		{"a body waits for room", `
+			> qh x-do: stream-request
+			< qh window +90/+0
+			> qb abcdef
+			< qb stream ABC window +6/+0
+			> window 2
+			< qb stream DE
+			> window -5
+			> window 4
+			> window 3
+			< qb stream F
+			> qb eos
+			< qb stream  eos
+			> rh :status: 200 eos
+			< rh`, both, init(10, 3, 100, 0)},
+		{"room that the proxy has already is not told again", `
+			> qh x-do: pass eos
+			< qh window +0/+0
+			> rh :status: 200 eos
+			< rh`, both, init(1000, 3, 1000, 3)},
+		{"the rest of a body that no plugin looks at stays with the proxy", `
+			> qh x-do: pass
+			< qh window +0/+0
+			> qb abc
+			< - drain true/false
+			< qb stream abc window +3/+0
+			> qb def
+			< qb stream def window +3/+0
+			> qb drained
+			< qb stream  drained
+			> rh :status: 200
+			< rh
+			> rb abc eos
+			< rb stream abc eos window +0/+3`, both, init(100, 100, 100, 100)},
+		{"a drain that came too late", `
+			> qh x-do: pass
+			< qh window +0/+0
+			> qb abc
+			< - drain true/false
+			< qb stream abc window +3/+0
+			> qb eos
+			< qb stream  eos
+			> rh :status: 200 eos
+			< rh`, both, init(100, 100, 100, 100)},
+		{"numbers that are none", `
+			> qh x-do: stream-request
+			< qh window +0/+100
+			> window 9223372036854775807 -9223372036854775808
+			> qb abc eos
+			> window 2
+			< qb stream AB
+			> window 2
+			< qb stream C eos
+			> rh :status: 200 eos
+			< rh`, both, init(1<<62, -1<<62, 0, 0)},
+	} {
+		t.Run(tc.name, func(t *testing.T) { withWindows(t, tc.talk, tc.mode, tc.init) })
+	}
+}
+
+// TestMessages: in mode GRPC the proxy sends and takes messages, and plugins see a
+// body as HTTP has it.
+func TestMessages(t *testing.T) {
+	mode := [2]bodyMode{messages, messages}
+	for name, talk := range map[string]string{
+		"messages, and one that is empty": `
+			> qh x-do: stream-both
+			< qh
+			> qb abc
+			< qb stream abc
+			> qb
+			< qb stream
+			> qb def compressed
+			< qb stream def compressed
+			> qb noneeos
+			< qb stream  eos none
+			> rh :status: 200
+			< rh
+			> rb abc
+			< rb stream abc
+			> rt grpc-status: 0
+			< rt`,
+		"passed on": `
+			> qh x-do: pass
+			< qh
+			> qb abc eos
+			< qb stream abc
+			< qb stream  eos none
+			> rh :status: 200 eos
+			< rh`,
+		"half a message": `
+			> qh x-do: cut-request
+			< qh
+			> qb abc
+			< immediate 503`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, _ := service(t, plugin.FailClose)
+			play(t, s, mode, "", strings.ReplaceAll(talk, "noneeos", "none eos"), codes.OK)
+		})
+	}
+}
+
+// TestShown: what the proxy only shows is seen by plugins to its end, whatever of it
+// is shown, and nothing is answered.
+func TestShown(t *testing.T) {
+	for name, talk := range map[string]string{
+		"headers":                      "> qh x-do: headers\n> rh :status: 200",
+		"bodies":                       "> qh x-do: stream-both\n> qb abc\n> qb eos\n> rh :status: 200\n> rb abc eos",
+		"bodies that are not shown":    "> qh x-do: read-request\n> rh :status: 200",
+		"a response that is not shown": "> qh x-do: read-response\n> rh :status: 200",
+		"a failure":                    "> qh x-do: trap",
+		"a local response":             "> qh x-do: local",
+		"a body's end that isn't told": "> qh x-do: stream-response\n> rh :status: 200\n> rb abc",
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, m := current(t, plugin.FailClose)
+			s := New(c, Options{})
+			done := m.ended.Load()
+			playWith(t, s, talk, codes.OK, func(first *extprocv3.ProcessingRequest) { first.ObservabilityMode = true })
+			if m.ended.Load() != done+1 {
+				t.Error("the guest was closed before it had seen the end")
+			}
+		})
+	}
+}
