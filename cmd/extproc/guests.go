@@ -19,7 +19,7 @@ func guests(ctx context.Context, o guestOptions) ([]plugin.ABI, func(context.Con
 		return nil, nil, err
 	}
 	if o.services == nil {
-		o.services = host.NewServices(nil)
+		o.services = host.NewServices(apart)
 	}
 	legacy, err := proxywasm.New(ctx, proxywasm.Config{CacheDir: o.cache, Services: o.services})
 	if err != nil {
@@ -33,6 +33,6 @@ func guests(ctx context.Context, o guestOptions) ([]plugin.ABI, func(context.Con
 type guestOptions struct {
 	// cache is the folder of compiled plugins; "" is none.
 	cache string
-	// services are what guests share; nil if nobody else needs them.
+	// services are what guests share; nil if no traffic will come.
 	services *host.Services
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/extproc/extproc/internal/checkout"
 	"github.com/extproc/extproc/internal/envoytest"
 )
 
@@ -63,6 +64,26 @@ func TestErrors(t *testing.T) {
 	} {
 		if _, err := run(t, args...); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: got %v, expected %s", args, err, want)
+		}
+	}
+}
+
+// TestStoreApart: plugins can be looked at where their store can't be reached.
+func TestStoreApart(t *testing.T) {
+	wasm, err := checkout.Path("envoy", "examples", "proxy-wasm-headers", "c", "plugin.wasm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := filepath.Join(t.TempDir(), "extproc.yaml")
+	for _, store := range []string{"nats://127.0.0.1:1", "redis://127.0.0.1:1/0"} {
+		write(t, config, "store: "+store+"\nplugins: [{pluginName: a, url: "+wasm+"}]\n")
+		for _, args := range [][]string{
+			{"validate", "--config", config, "--cache-dir", ""},
+			{"envoy", "--config", config, "--listen", "127.0.0.1:0", "--upstream", "127.0.0.1:1", "--extproc", "127.0.0.1:2", "--cache-dir", ""},
+		} {
+			if out, err := run(t, args...); err != nil {
+				t.Errorf("%s with %s: %v\n%s", args[0], store, err, out)
+			}
 		}
 	}
 }

@@ -49,6 +49,8 @@ var examples = []example{
 	{name: "auth-callout", langs: []string{"rust"}, gone: []string{"auth"}, exchanges: authGone},
 	{name: "quota", langs: []string{"rust"}, config: map[string]string{"limit": "2"}, exchanges: quota},
 	{name: "quota", langs: []string{"rust"}, config: map[string]string{"limit": "0"}, exchanges: quotaUsedUp},
+	{name: "rate-limit", langs: []string{"rust"}, config: map[string]string{"limit": "2", "window": "3600000000000"}, exchanges: withinRate},
+	{name: "rate-limit", langs: []string{"rust"}, config: map[string]string{"limit": "0", "window": "1000"}, exchanges: beyondRate},
 }
 
 // Each exchange has a client of its own: under wasmtime it has data of its own.
@@ -65,6 +67,31 @@ var quota = []exchange{
 		send:    message{line: "POST /x", body: letters(100_000)},
 		arrives: &message{line: "POST /x", body: letters(100_000)},
 		returns: message{headers: []string{"x-quota-left: 1"}},
+	},
+}
+
+var withinRate = []exchange{
+	{
+		name:    "within the limit",
+		send:    message{line: "GET /x", headers: []string{"x-client: anna"}},
+		arrives: &message{line: "GET /x", headers: []string{"x-client: anna"}},
+		reply:   message{headers: []string{"x-ratelimit-remaining: forged"}, body: []byte("ok")},
+		returns: message{headers: []string{"x-ratelimit-remaining: 1"}, body: []byte("ok")},
+	},
+	{
+		name:    "nobody in particular, and a body",
+		send:    message{line: "POST /x", body: letters(100_000)},
+		arrives: &message{line: "POST /x", body: letters(100_000)},
+		returns: message{headers: []string{"x-ratelimit-remaining: 1"}},
+	},
+}
+
+var beyondRate = []exchange{
+	{
+		name: "one too many",
+		send: message{line: "GET /x", headers: []string{"x-client: bert"}},
+		returns: message{status: 429, headers: []string{"content-type: text/plain", "retry-after: 1"}, body: []byte("too many requests\n"),
+			absent: []string{"x-ratelimit-remaining"}},
 	},
 }
 

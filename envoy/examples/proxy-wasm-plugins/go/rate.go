@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/binary"
 	"errors"
+	"math"
 	"strconv"
 	"time"
 
@@ -49,11 +50,18 @@ func (r *rate) OnHttpResponseHeaders(int, bool) types.Action {
 	return types.ActionContinue
 }
 
+// absent is a version that no value has: what is written with it is written only if there is no value. With version 0, whoever comes
+// late would write over the count of others.
+const absent = math.MaxUint32
+
 // count returns how many requests of a window there are with this one. Of two that count at once, one finds the number changed and counts anew.
 func (r *rate) count(key string, now uint64) uint64 {
 	for {
 		value, version, err := proxywasm.GetSharedData(key)
-		if err != nil && !errors.Is(err, types.ErrorStatusNotFound) {
+		switch {
+		case errors.Is(err, types.ErrorStatusNotFound):
+			version = absent
+		case err != nil:
 			check(err)
 			return 0
 		}
@@ -61,7 +69,7 @@ func (r *rate) count(key string, now uint64) uint64 {
 		if len(value) == 16 {
 			start, count = binary.LittleEndian.Uint64(value), binary.LittleEndian.Uint64(value[8:])
 		}
-		if now-start >= r.config.Window {
+		if now >= start+r.config.Window { // whoever has begun the window may have read the clock later
 			start, count = now, 0
 		}
 		count++

@@ -7,6 +7,10 @@ use serde_json::Value;
 use std::rc::Rc;
 use std::time::UNIX_EPOCH;
 
+/// A version that no value has: what is written with it is written only if there is no value. Without a version, whoever comes late
+/// would write over the count of others.
+const ABSENT: u32 = u32::MAX;
+
 struct Rate {
     header: String,
     /// How many requests pass in a window of so many milliseconds.
@@ -56,12 +60,13 @@ impl Rate {
                 Some(value) if value.len() == 16 => (word(&value[..8]), word(&value[8..])),
                 _ => (now, 0),
             };
-            if now.wrapping_sub(start) >= self.window {
+            // Whoever has begun the window may have read the clock later.
+            if now.saturating_sub(start) >= self.window {
                 (start, count) = (now, 0);
             }
             count += 1;
             let value = [start.to_le_bytes(), count.to_le_bytes()].concat();
-            match self.set_shared_data(key, Some(&value), version) {
+            match self.set_shared_data(key, Some(&value), version.or(Some(ABSENT))) {
                 Err(Status::CasMismatch) => continue,
                 Err(status) => log::error!("rate-limit: {status:?}"),
                 Ok(()) => {}
