@@ -32,3 +32,32 @@ func TestWatchdog(t *testing.T) {
 		}
 	}
 }
+
+// TestWatchdogPauses: a guest that waits isn't stopped and doesn't use up its time,
+// but one that goes on after it may be stopped.
+func TestWatchdogPauses(t *testing.T) {
+	stopped := make(chan struct{}, 2)
+	w := plugin.Watchdog{Stop: func() { stopped <- struct{}{} }}
+	defer w.Close()
+	w.Pause() // nothing runs
+	if waited := w.Resume(); waited != 0 {
+		t.Errorf("a guest that didn't run has waited for %v", waited)
+	}
+	const limit = 2 * time.Second
+	began := time.Now()
+	w.Begin(limit)
+	w.Pause()
+	time.Sleep(limit + 500*time.Millisecond)
+	if w.Fired() {
+		t.Error("stopped while it waited")
+	}
+	waited := w.Resume()
+	left := w.Left()
+	if used := w.End(); waited < limit || left < limit/2 || used > time.Since(began)-waited {
+		t.Errorf("waited for %v, then had %v left, and used %v", waited, left, used)
+	}
+	w.Begin(20 * time.Millisecond)
+	w.Pause()
+	w.Resume()
+	<-stopped
+}

@@ -15,7 +15,7 @@ var (
 	ErrTooMany     = errors.New("there are as many as there may be")
 	ErrCasMismatch = errors.New("somebody else has changed the value")
 	ErrBadArgument = errors.New("bad argument")
-	ErrUnavailable = errors.New("the store is not to be reached")
+	ErrUnavailable = errors.New("the store is unavailable")
 )
 
 // Bounds of what guests may use as names.
