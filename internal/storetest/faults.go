@@ -83,13 +83,13 @@ func (l *lines) Write(p []byte) (int, error) {
 	return l.text.Write(p)
 }
 
-// has checks how often something was logged.
-func (l *lines) has(t *testing.T, what string, times int) {
+// once checks that something was logged, and once.
+func (l *lines) once(t *testing.T, what string) {
 	t.Helper()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if n := strings.Count(l.text.String(), what); n != times {
-		t.Errorf("%q was logged %d times, expected %d:\n%s", what, n, times, l.text.String())
+	if n := strings.Count(l.text.String(), what); n != 1 {
+		t.Errorf("%q was logged %d times, expected 1:\n%s", what, n, l.text.String())
 	}
 }
 
@@ -107,11 +107,11 @@ func gone(t *testing.T, server Server, open opener) {
 	for range 100 {
 		unavailable(t, s, time.Second) // at once, on any machine
 	}
-	log.has(t, lostText, 1)
+	log.once(t, lostText)
 	server.Start(t)
 	back(t, s, "acknowledged")
-	log.has(t, lostText, 1)
-	log.has(t, backText, 1)
+	log.once(t, lostText)
+	log.once(t, backText)
 }
 
 func silent(t *testing.T, server Server, open opener) {
@@ -137,7 +137,7 @@ func silent(t *testing.T, server Server, open opener) {
 	}
 	between.release()
 	back(t, s, "before")
-	log.has(t, backText, 1)
+	log.once(t, backText)
 }
 
 func notThereYet(t *testing.T, server Server, open opener) {
@@ -146,7 +146,7 @@ func notThereYet(t *testing.T, server Server, open opener) {
 	var log lines
 	s := open(t, at, 2*time.Second, &log)
 	unavailable(t, s, time.Second)
-	log.has(t, lostText, 1)
+	log.once(t, lostText)
 	server.Start(t)
 	wait(t, "the store answers", func() bool { return bucket(t, s, 0).Put(t.Context(), "k", []byte("x"), host.Always) == nil })
 	back(t, s, "x")
@@ -154,7 +154,7 @@ func notThereYet(t *testing.T, server Server, open opener) {
 		t.Error(err)
 	}
 	unavailable(t, s, time.Second)
-	log.has(t, backText, 1)
+	log.once(t, backText)
 }
 
 // proxy passes connections on to a server, unless it holds what they carry.

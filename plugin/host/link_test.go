@@ -56,7 +56,7 @@ func TestLinkFlaps(t *testing.T) {
 		t.Errorf("it was said %d times", n)
 	}
 	settled(t, "a call is answered", func() bool {
-		return l.Do(t.Context(), "call", func(context.Context) error { return ErrNotFound }) == ErrNotFound
+		return errors.Is(l.Do(t.Context(), "call", func(context.Context) error { return ErrNotFound }), ErrNotFound)
 	})
 	if n := log.count("is back"); n != 1 {
 		t.Errorf("it was said %d times that it is back", n)
