@@ -45,6 +45,9 @@ func withPlugins(ctx context.Context, config, cache string, use func(*plugin.Set
 	if err != nil {
 		return err
 	}
+	for _, spec := range c.Plugins {
+		spec.Store = plugin.Store{} // it need not be within reach
+	}
 	set, err := plugin.LoadSet(ctx, c, abis, nil)
 	if err != nil {
 		return err

@@ -195,7 +195,7 @@ func componentLoops(add componentAdder) {
 		code: "(loop (br_if 0 (i32.ne (table.grow $t (ref.null func) (i32.const 100000)) (i32.const -1))))", more: "(table $t 1 funcref)",
 	})
 	add("deep recursion", "a recursion without end", trap("stack overflow"), component{code: "(call $deep)", more: "(func $deep (call $deep))"})
-	add("endless sleep", "a pollable that is never ready", unanswered(""), component{
+	add("a proxy that loses patience", "a pollable that is never ready", unanswered(""), component{
 		code: do("block", do("subscribe", int64(1<<62))),
 	}, func(g *guest) { g.want = waits })
 	for _, c := range []struct{ name, more string }{{"a start function without end", "(func $f " + endless + ") (start $f)"}, {"a start function that traps", "(func $f (unreachable)) (start $f)"}} {

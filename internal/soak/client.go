@@ -119,6 +119,7 @@ type answer struct {
 	status int
 	header http.Header
 	body   []byte
+	began  time.Time
 }
 
 // answer sends a request and reads the whole answer.
@@ -129,13 +130,14 @@ func (c *client) answer(ctx context.Context, method, path string, body []byte) (
 	}
 	req.Header.Set("X-Id", fmt.Sprint(c.id, "-", c.n))
 	req.Header.Set("X-Secret", "s")
+	began := time.Now()
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return answer{}, err
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
-	return answer{resp.StatusCode, resp.Header, text}, err
+	return answer{resp.StatusCode, resp.Header, text, began}, err
 }
 
 // passed checks what all plugins do with the headers of a response.
@@ -148,6 +150,10 @@ func (c *client) passed(got answer) error {
 	}
 	if values := got.header.Values("X-Multi"); len(values) != 2 {
 		return fmt.Errorf("x-multi %q", values)
+	}
+	// What was stored with the request is there, unless the store was gone.
+	if stored := got.header.Get("X-Store"); stored == "" || stored != "a" && !c.stack.store.outages.met(got.began) {
+		return fmt.Errorf("x-store %q", stored)
 	}
 	// A later configuration takes over from an earlier one, never the other way.
 	team, err := strconv.Atoi(got.header.Get("X-Team"))

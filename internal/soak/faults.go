@@ -20,6 +20,7 @@ func (s *stack) faults() []fault {
 		{"reload", time.Second, func(context.Context) error { return s.configure() }},
 		{"bad configuration", 7500 * time.Millisecond, func(context.Context) error { return s.replace([]byte("plugins: [")) }},
 		{"kill of Envoy", 13 * time.Second, s.killEnvoy},
+		{"kill of the store", 16 * time.Second, s.killStore},
 	}
 }
 
@@ -44,7 +45,7 @@ func (s *stack) killEnvoy(ctx context.Context) error {
 	return s.startEnvoy(context.WithoutCancel(ctx))
 }
 
-// outages are the times in which there was no Envoy. What was under way in one may
+// outages are the times in which something was gone. What was under way in one may
 // be lost.
 type outages struct {
 	mu   sync.Mutex

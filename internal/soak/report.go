@@ -13,6 +13,7 @@ func (s *stack) report(t *tally, m *mass, w *watch, before, after sample) error 
 	fmt.Printf("answers looked at: %d (%s)\n", t.total(), t.kinds())
 	fmt.Printf("answers by h2load: %d in %d rounds, %d of them 503 after a trap\n", m.done, m.rounds, m.traps)
 	fmt.Printf("kills of Envoy: %d, which %d and %d requests under way met\n", s.outages.count(), t.excused, m.lost)
+	fmt.Printf("kills of the store: %d\n", s.store.outages.count())
 	var problems []error
 	wrong := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
 	for _, c := range []struct {

@@ -25,6 +25,7 @@ type stack struct {
 	listen   string           // Envoy's address
 	metrics  string           // where extproc's metrics are
 	outages  *outages
+	store    *redis
 	// teams counts the values that plugins were configured with, one after another.
 	teams atomic.Int64
 }
@@ -39,11 +40,15 @@ func start(ctx context.Context, dir string, opts options) (s *stack, err error) 
 	if s.upstream, err = upstream.Start(ctx, "127.0.0.1:0"); err != nil {
 		return s, fmt.Errorf("upstream: %w", err)
 	}
-	ports, err := envoyrun.FreePorts(2)
+	ports, err := envoyrun.FreePorts(3)
 	if err != nil {
 		return s, err
 	}
 	s.listen, s.metrics = fmt.Sprint("127.0.0.1:", ports[0]), fmt.Sprint("127.0.0.1:", ports[1])
+	s.store = &redis{dir: dir, port: ports[2]}
+	if err := s.store.start(ctx); err != nil {
+		return s, err
+	}
 	if err := s.configure(); err != nil {
 		return s, err
 	}
@@ -79,7 +84,8 @@ func (s *stack) startEnvoy(ctx context.Context) error {
 }
 
 // plugins are the chain: guests of both kinds, one that reads bodies, one that
-// traps when it is asked to, and one whose configuration changes.
+// traps when it is asked to, one that shares data, and one whose configuration
+// changes.
 var plugins = []struct {
 	name string
 	path []string
@@ -88,6 +94,7 @@ var plugins = []struct {
 	{"header-rules", []string{"envoy", "examples", "header-rules", "rust.wasm"}, nil},
 	{"trap", []string{"internal", "guests", "trap", "rust.wasm"}, map[string]any{"failStrategy": "FAIL_CLOSE"}},
 	{"module", []string{"envoy", "examples", "proxy-wasm-headers", "c", "plugin.wasm"}, nil},
+	{"store", []string{"internal", "soak", "store.wasm"}, nil},
 	{"body-transform", []string{"envoy", "examples", "body-transform", "rust.wasm"}, nil},
 	{"team", []string{"envoy", "examples", "configuration", "rust.wasm"}, nil},
 }
@@ -113,7 +120,7 @@ func (s *stack) configure() error {
 		}
 		list = append(list, entry)
 	}
-	text, err := json.Marshal(map[string]any{"plugins": list})
+	text, err := json.Marshal(map[string]any{"plugins": list, "store": s.store.url()})
 	if err != nil {
 		return err
 	}
@@ -136,6 +143,9 @@ func (s *stack) stop() {
 	}
 	if s.extproc != nil {
 		_ = s.extproc.Stop() // Ctrl-C has reached it before
+	}
+	if s.store != nil {
+		s.store.kill()
 	}
 	if s.upstream != nil {
 		_ = s.upstream.Close() // nothing is lost with it
