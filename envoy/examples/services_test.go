@@ -18,9 +18,10 @@ import (
 type plugged struct {
 	PluginName   string            `json:"pluginName"`
 	URL          string            `json:"url"`
-	PluginConfig map[string]string `json:"pluginConfig,omitempty"`
+	PluginConfig any               `json:"pluginConfig,omitempty"`
 	VMConfig     map[string]string `json:"vmConfig,omitempty"`
 	Callouts     map[string]string `json:"callouts,omitempty"`
+	Metadata     any               `json:"metadata_options,omitempty"`
 }
 
 func inTree(t *testing.T, elem ...string) string {
@@ -82,8 +83,14 @@ func TestLanguages(t *testing.T) {
 		t.Run(lang, func(t *testing.T) {
 			space, queue := map[string]string{"vm_id": lang}, map[string]string{"queue": "orders"}
 			stack := chain(t, "127.0.0.1:1",
-				plugged{"queue-producer", inTree(t, "envoy", "examples", "proxy-wasm-plugins", "rust", "plugin.wasm"), queue, space, nil},
-				plugged{"consumer", inTree(t, ".tools", "guests", "services", lang+".wasm"), queue, space, nil},
+				plugged{
+					PluginName: "queue-producer", URL: inTree(t, "envoy", "examples", "proxy-wasm-plugins", "rust", "plugin.wasm"),
+					PluginConfig: queue, VMConfig: space,
+				},
+				plugged{
+					PluginName: "consumer", URL: inTree(t, ".tools", "guests", "services", lang+".wasm"),
+					PluginConfig: queue, VMConfig: space,
+				},
 			)
 			body(t, stack.URL+"/order?n=1")
 			until(t, stack.URL+"/look", "GET /order?n=1\n", "answered /order?n=1 200\n", "ticked true\n", "text /look\n")
@@ -131,5 +138,31 @@ func TestQuotaOverExchanges(t *testing.T) {
 		if got := body(t, stack.URL+"/"); got != want {
 			t.Errorf("request %d: %q, expected %q", i+1, got, want)
 		}
+	}
+}
+
+// TestPropertiesOfBothKinds: what a proxy-wasm module sets a component sees, and
+// the other way round.
+func TestPropertiesOfBothKinds(t *testing.T) {
+	upstream := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer upstream.Close()
+	modules := inTree(t, "envoy", "examples", "proxy-wasm-plugins", "rust", "plugin.wasm")
+	stack := chain(t, upstream.Listener.Addr().String(),
+		plugged{PluginName: "chain", URL: modules, PluginConfig: map[string]string{"name": "m"}},
+		plugged{PluginName: "component", URL: inTree(t, "internal", "guests", "services", "rust.wasm"),
+			Metadata: map[string]any{"receiving_namespaces": []string{"audit"}}},
+		plugged{PluginName: "properties", URL: modules, PluginConfig: map[string]any{"response": [][]string{{"mine"}}}},
+	)
+	want := "Some(Value::Bytes([109]))\nSome(Value::Text(\"GET\"))\nSome(Value::Text(\"127.0.0.1:"
+	if got := body(t, stack.URL+"/property?chain,request.method,source.address"); !strings.HasPrefix(got, want) {
+		t.Errorf("the component sees %s, expected %s", got, want)
+	}
+	response, err := http.Get(stack.URL + "/set-and-forward")
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	if got := response.Header.Get("x-at-response-mine"); got != `"kept"` {
+		t.Errorf("the module sees %s", got)
 	}
 }
