@@ -119,16 +119,22 @@ func calloutSend(g *guest, c *abi.Call) error {
 	case errors.Is(err, host.ErrFull):
 		c.Result = c.ErrCase("too-many")
 	case err != nil:
-		request := c.ResultType().Cases[1].Type.Cases[errorRequest].Type
-		c.Result = c.ErrCase("request", codeOf(err).value(c, request))
+		c.Result = c.ErrCase("request", requestError(c, err))
 	default:
 		c.Result = c.Ok(c.Own(future))
 	}
 	return nil
 }
 
-// errorRequest is the place of request among the cases of the interface's error.
-const errorRequest = 3
+// requestError is the payload of the case request of the interface's error.
+func requestError(c *abi.Call, err error) abi.Value {
+	for _, one := range c.ResultType().Cases[1].Type.Cases {
+		if one.Name == "request" && one.Type != nil {
+			return codeOf(err).value(c, one.Type)
+		}
+	}
+	return abi.Value{} // and ErrCase traps
+}
 
 // callOut begins a call of a service. A request of gRPC says that trailers may
 // come, which guests can't, and needs HTTP/2.
