@@ -297,6 +297,14 @@ func (c *Call) Flush() {
 	c.cond.Broadcast()
 }
 
+// Done says that nothing is held of the call any more: it need not be closed, nor
+// flushed.
+func (c *Call) Done() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.freed
+}
+
 // Close ends the call, wherever it stands.
 func (c *Call) Close() {
 	c.mu.Lock()

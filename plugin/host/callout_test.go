@@ -269,6 +269,9 @@ func TestCallPlaces(t *testing.T) {
 		t.Errorf("%q, %v", body, err)
 	}
 	settled(t, "a place", func() bool { return c.calls.Load() == 1 })
+	if !read.Done() || unread.Done() {
+		t.Errorf("done: %t, with a response that wasn't read: %t", read.Done(), unread.Done())
+	}
 	settled(t, "the other's response", func() bool { return c.bytes.Load() == 2 })
 	start(t, c, Request{}).Close()
 	settled(t, "a place", func() bool { return c.calls.Load() == 1 })

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -152,6 +153,9 @@ func (g *guest) callOut(o *outgoing, cluster, authority string, opts *options) (
 	dropOutgoing(g, o)
 	if err != nil {
 		return nil, err
+	}
+	if len(g.calls) == cap(g.calls) {
+		g.calls = slices.DeleteFunc(g.calls, (*host.Call).Done) // or a guest that calls for ever would fill the memory
 	}
 	g.calls = append(g.calls, call)
 	o.sendTo(g, call)
