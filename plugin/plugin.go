@@ -28,6 +28,9 @@ type Plugin struct {
 	// response, or has asked for it before it let the headers go on. Such bodies
 	// are better asked for ahead.
 	ReadsResponse, ReadsResponseFirst atomic.Bool
+	// ABI is the kind of guest, Loaded when it was loaded.
+	ABI    string
+	Loaded time.Time
 
 	// Logger is told of exchanges that have ended; nil if the guest doesn't want to
 	// hear of any.
@@ -70,8 +73,12 @@ func load(ctx context.Context, spec *Spec, wasm []byte, abis []ABI) (*Plugin, er
 	}
 	p := NewPlugin(spec, module)
 	p.digest = sha256.Sum256(wasm)
+	p.ABI, p.Loaded = abi.Name(), time.Now()
 	return p, nil
 }
+
+// SHA256 is the digest of the plugin's file, in hex.
+func (p *Plugin) SHA256() string { return hex.EncodeToString(p.digest[:]) }
 
 // Needs says what the plugin must be sent: what its guest needs, and what its
 // configuration asks for.

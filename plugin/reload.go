@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -39,6 +40,7 @@ type Reloader struct {
 	current Current
 	force   chan struct{} // see Reload
 	once    sync.Once
+	last    atomic.Pointer[Attempt]
 	files   []string // what the last attempt read
 	loaded  string   // their state before it
 }
@@ -46,10 +48,32 @@ type Reloader struct {
 // Current is where exchanges find their plugins.
 func (r *Reloader) Current() *Current { return &r.current }
 
+// Attempt is an attempt to load a configuration.
+type Attempt struct {
+	When time.Time
+	// Err is why it failed; nil if it didn't.
+	Err error
+	// Loaded is when the configuration in use was loaded; zero if there is none.
+	Loaded time.Time
+}
+
+// Last is the last attempt; zero before the first.
+func (r *Reloader) Last() Attempt {
+	if a := r.last.Load(); a != nil {
+		return *a
+	}
+	return Attempt{}
+}
+
 // Load reads the configuration and makes its plugins the current ones. If it
 // fails, the old ones stay.
 func (r *Reloader) Load(ctx context.Context) error {
 	err := r.load(ctx)
+	a := &Attempt{When: time.Now(), Err: err, Loaded: r.Last().Loaded}
+	if err == nil {
+		a.Loaded = a.When
+	}
+	r.last.Store(a)
 	if r.Loaded != nil {
 		r.Loaded(err)
 	}

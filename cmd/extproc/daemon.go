@@ -12,7 +12,6 @@ import (
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
@@ -30,6 +29,8 @@ type daemon struct {
 	health  *health.Server
 	metrics *prometheus.Registry
 	current *plugin.Current
+	// reloader loads what is current.
+	reloader *plugin.Reloader
 
 	healthServer  *grpc.Server
 	metricsServer *http.Server
@@ -47,8 +48,24 @@ func newDaemon(r *plugin.Reloader, opts server.Options, transport ...grpc.Server
 		current: r.Current(),
 	}
 	d.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	d.reloader = r
 	success := prometheus.NewCounter(prometheus.CounterOpts{Name: "extproc_config_reload_success", Help: "Configurations loaded."})
 	failure := prometheus.NewCounter(prometheus.CounterOpts{Name: "extproc_config_reload_failure", Help: "Configurations that could not be loaded."})
+	gauge := func(name, help string, read func(plugin.Attempt) float64) {
+		d.metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return read(r.Last()) }))
+	}
+	gauge("extproc_config_last_reload_successful", "Whether the last configuration could be loaded.", func(a plugin.Attempt) float64 {
+		if a.Err != nil || a.When.IsZero() {
+			return 0
+		}
+		return 1
+	})
+	gauge("extproc_config_last_reload_success_timestamp_seconds", "When the configuration in use was loaded.", func(a plugin.Attempt) float64 {
+		if a.Loaded.IsZero() {
+			return 0
+		}
+		return float64(a.Loaded.UnixMilli()) / 1e3
+	})
 	d.metrics.MustRegister(success, failure)
 	r.Loaded = func(err error) {
 		if err != nil {
@@ -92,7 +109,7 @@ func (d *daemon) sideDoors(o serveOptions) error {
 			d.closeSideDoors()
 			return fmt.Errorf("--metrics-port: %w", err)
 		}
-		d.metricsServer = &http.Server{Handler: d.admin(), ReadHeaderTimeout: 10 * time.Second}
+		d.metricsServer = &http.Server{Handler: d.admin(o.pprof), ReadHeaderTimeout: 10 * time.Second}
 		go func() { _ = d.metricsServer.Serve(l) }() // ends when it is closed
 	}
 	return nil
@@ -105,22 +122,6 @@ func (d *daemon) closeSideDoors() {
 	if d.metricsServer != nil {
 		_ = d.metricsServer.Close() // nothing is lost with a scrape
 	}
-}
-
-// admin is /metrics, /healthz (alive) and /readyz (serving).
-func (d *daemon) admin() http.Handler {
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(d.metrics, promhttp.HandlerOpts{}))
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		resp, err := d.health.Check(r.Context(), &healthv1.HealthCheckRequest{})
-		if err != nil || resp.GetStatus() != healthv1.HealthCheckResponse_SERVING {
-			http.Error(w, "not serving", http.StatusServiceUnavailable)
-			return
-		}
-		fmt.Fprintln(w, "ok")
-	})
-	return mux
 }
 
 // drain says how a server ends.

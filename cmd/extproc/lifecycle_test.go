@@ -44,7 +44,10 @@ func TestDrainBound(t *testing.T) {
 			before := slow()
 			time.Sleep(300 * time.Millisecond)
 			r.stop()
-			eventually(t, func() bool { code, _ := get(t, "http://"+r.metrics+"/readyz"); return code == http.StatusServiceUnavailable })
+			eventually(t, func() bool {
+				code, _ := get(t, "http://"+r.metrics+"/readyz")
+				return code == http.StatusServiceUnavailable
+			})
 			if code, m := get(t, r.url); code != 200 || m != "one" {
 				t.Errorf("in the delay: %d %q", code, m)
 			}

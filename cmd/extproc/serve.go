@@ -25,6 +25,8 @@ type serveOptions struct {
 	grpcPort    int
 	healthPort  int
 	metricsPort int
+	pprof       bool
+	tls         tlsFlags
 	drain       drain
 	limits      limitFlags
 	guests      guestOptions
@@ -57,10 +59,12 @@ func serveCommand() *cobra.Command {
 	flags.IntVar(&o.grpcPort, "grpc-port", 9002, "port of the ext_proc service")
 	flags.StringVar(&o.grpcAddr, "grpc-addr", "", "address of the ext_proc service instead: host:port or unix:///path")
 	flags.IntVar(&o.healthPort, "grpc-health-port", 9003, "port of a health service of its own; 0 for none")
-	flags.IntVar(&o.metricsPort, "metrics-port", 9090, "port of /metrics, /healthz and /readyz; 0 for none")
+	flags.IntVar(&o.metricsPort, "metrics-port", 9090, "port of /metrics, /healthz, /readyz and the admin page; 0 for none")
+	flags.BoolVar(&o.pprof, "pprof", false, "serve Go's profiles under /debug/pprof/ of the metrics port")
 	flags.DurationVar(&o.drain.timeout, "drain-timeout", 30*time.Second, "how long exchanges may take to end after SIGTERM; what is left is answered by its plugins' policies")
 	flags.DurationVar(&o.drain.delay, "shutdown-delay", 0, "how long exchanges are still taken after SIGTERM, when readiness is off, before they are drained")
 	cmd.MarkFlagsMutuallyExclusive("grpc-port", "grpc-addr")
+	o.tls.add(cmd)
 	o.limits.add(cmd)
 	o.log.add(cmd)
 	return cmd
@@ -87,7 +91,16 @@ func serve(ctx context.Context, o serveOptions, abis []plugin.ABI, log *slog.Log
 		return err
 	}
 	defer flush()
-	d := newDaemon(reloader, o.limits.options(log, tracer), o.limits.grpc()...)
+	transport := o.limits.grpc()
+	secure, closeTLS, err := o.tls.option()
+	if err != nil {
+		return err
+	}
+	defer closeTLS()
+	if secure != nil {
+		transport = append(transport, secure)
+	}
+	d := newDaemon(reloader, o.limits.options(log, tracer), transport...)
 	if o.guests.services != nil {
 		d.metrics.MustRegister(o.guests.services.Metrics, o.guests.services.Tasks, o.guests.services.StoreMetrics)
 	}
