@@ -132,11 +132,11 @@ func TestSecureErrors(t *testing.T) {
 	certificate(t, dir, 1)
 	cert, key, gone := filepath.Join(dir, "cert"), filepath.Join(dir, "key"), filepath.Join(dir, "gone")
 	for want, f := range map[string]tlsFlags{
-		"of use with --secure-serving only":                       {cert: cert},
-		"expected --tls-cert-file and --tls-private-key-file":     {secure: true, cert: cert},
-		"--tls-cert-file, --tls-private-key-file: open " + gone:   {secure: true, cert: gone, key: key},
+		"of use with --secure-serving only":                                 {cert: cert},
+		"expected --tls-cert-file and --tls-private-key-file":               {secure: true, cert: cert},
+		"--tls-cert-file, --tls-private-key-file: open " + gone:             {secure: true, cert: gone, key: key},
 		"--tls-cert-file, --tls-private-key-file: tls: found a certificate": {secure: true, cert: cert, key: cert},
-		"--tls-client-ca-file: open " + gone:                      {secure: true, cert: cert, key: key, ca: gone},
+		"--tls-client-ca-file: open " + gone:                                {secure: true, cert: cert, key: key, ca: gone},
 	} {
 		if _, _, err := f.option(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: got %v, want %s", f, err, want)
