@@ -28,9 +28,9 @@ func (f *logFlags) logger(w io.Writer) (*slog.Logger, error) {
 	opts.Level = level
 	switch f.format {
 	case "text":
-		return slog.New(slog.NewTextHandler(w, opts)), nil
+		return slog.New(limitLog(slog.NewTextHandler(w, opts))), nil
 	case "json":
-		return slog.New(slog.NewJSONHandler(w, opts)), nil
+		return slog.New(limitLog(slog.NewJSONHandler(w, opts))), nil
 	}
 	return nil, fmt.Errorf("--log-format: is %q, expected text or json", f.format)
 }
