@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/extproc/extproc/plugin"
 	"github.com/extproc/extproc/plugin/host"
+	"github.com/extproc/extproc/plugin/wasihttp"
 )
 
 // withSpace gives a plugin data and queues that no other test has.
@@ -420,4 +422,39 @@ func metricValue(t *testing.T, c prometheus.Collector) float64 {
 		t.Fatal(err)
 	}
 	return families[0].GetMetric()[0].GetCounter().GetValue()
+}
+
+// TestTasksEnd: with a plugin everything ends that it does without an exchange,
+// wherever that stands, and soon.
+func TestTasksEnd(t *testing.T) {
+	shared := host.NewServices(nil)
+	before := runtime.NumGoroutine()
+	for range 5 {
+		l := &logs{}
+		change := []func(*plugin.Spec){withSpace(t), withConfig(map[string]string{"start": "ends"}), withTimeout(0)}
+		module, err := wasihttp.New(engine(), shared).Load(t.Context(), read(t, guestFile("services")), spec(l, change))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := loaded{module, l, shared}
+		was := m.counted("timer_loop")
+		for _, path := range []string{"/timer?loop,0", "/timer?slow,1,1", "/timer?every,1,1", "/enqueue?" + t.Name() + ",ends,x"} {
+			if got := ask(t, m, path); got != "Ok(())" {
+				t.Fatalf("%s: %s", path, got)
+			}
+		}
+		eventually(t, "the loop", func() bool { return m.counted("timer_loop") > was })
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		if err := module.Close(ctx); err != nil {
+			t.Errorf("closing: %v", err)
+		}
+		cancel()
+	}
+	checkGoroutines(t, before)
+	m := loaded{services: shared}
+	ticks := m.counted("timer_every")
+	time.Sleep(20 * time.Millisecond)
+	if m.counted("timer_every") != ticks {
+		t.Error("a timer goes on after its plugin")
+	}
 }
