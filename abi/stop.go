@@ -52,4 +52,11 @@ func (s *stop) set(v uint64) {
 // until Reset. A call it ended returns a *Trap with Stopped set. A host function
 // that blocks is not interrupted; the guest is stopped when it returns. Stop may
 // be called from any goroutine and at any time.
-func (in *Instance) Stop() { in.stop.request() }
+func (in *Instance) Stop() {
+	in.stop.request()
+	in.memories.Rouse()
+}
+
+// Rest says that the instance has done nothing for a while: guests that run for long
+// at once have to let others run too.
+func (in *Instance) Rest() { in.memories.Rest() }

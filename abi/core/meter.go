@@ -63,6 +63,7 @@ const (
 	opLocalTee    = 0x22
 	opGlobalGet   = 0x23
 	opGlobalSet   = 0x24
+	opMemorySize  = 0x3f
 	opMemoryGrow  = 0x40
 	opI32Const    = 0x41
 	opI32LtS      = 0x48
@@ -113,10 +114,16 @@ func (mt *meter) count(out []byte, scratch uint32) []byte {
 	return append(out, opEnd)
 }
 
-// tick is the body of the tick: memory.grow by no pages, which enters Go and so
-// lets its scheduler and garbage collector in, and the test of the stop global.
+// TickPages is the size that a tick asks memory to grow to. No memory may have it,
+// so the answer is always no, but the memory's allocator is asked, if the module has
+// declared no maximum: it can tell that guests run, and have one wait for others.
+const TickPages = 65535
+
+// tick is the body of the tick: a memory.grow, which enters Go and so lets its
+// scheduler and garbage collector in, and the test of the stop global.
 func (mt *meter) tick(out []byte) []byte {
-	out = append(out, 0, opI32Const, 0, opMemoryGrow, 0, opDrop)
+	out = append(out, 0)
+	out = append(appendI32Const(out, TickPages), opMemorySize, 0, opI32Sub, opMemoryGrow, 0, opDrop)
 	out = withIndex(out, opGlobalGet, uint64(mt.stop))
 	out = append(out, opIf, noBlockType, opUnreachable, opEnd)
 	out = appendI32Const(out, mt.interval)

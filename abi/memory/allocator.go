@@ -128,13 +128,16 @@ type Set struct {
 	linears []*Linear
 	err     error
 	refused bool
+	rouse   chan struct{} // wakes a guest that waits for its turn
 	count   *atomic.Int64 // of bytes, for whom it may concern; or nil
 }
 
 var _ experimental.MemoryAllocator = (*Set)(nil)
 
 // NewSet makes an empty set.
-func (a *Allocator) NewSet() *Set { return &Set{alloc: a, most: a.cfg.MaxBytes} }
+func (a *Allocator) NewSet() *Set {
+	return &Set{alloc: a, most: a.cfg.MaxBytes, rouse: make(chan struct{}, 1)}
+}
 
 // Limit lowers the size that one memory of the set can reach, which is the
 // allocator's MaxBytes otherwise.

@@ -24,12 +24,17 @@ type Linear struct {
 	// shrinking makes Reallocate answer with the size that Shrink wants.
 	shrinking bool
 	history   history
+	runner    runner
 }
 
 // Reallocate implements experimental.LinearMemory: it changes the size to size
 // bytes, or returns nil if a limit forbids that. The first call, by which wazero
 // creates the memory, always succeeds.
 func (l *Linear) Reallocate(size uint64) []byte {
+	if size == TickBytes && l.started && !l.shrinking {
+		l.tick()
+		return nil
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.freed {

@@ -55,7 +55,10 @@ func (v *vm) instantiate(ctx context.Context) (err error) {
 	}
 	v.memory = v.mod.Memory()
 	if stop, ok := v.mod.ExportedGlobal(core.StopExport).(api.MutableGlobal); ok {
-		v.watch.Stop = func() { stop.Set(1) }
+		v.watch.Stop = func() {
+			stop.Set(1)
+			v.memories.Rouse()
+		}
 	}
 	for _, name := range c.module.ResetGlobals() {
 		if g, ok := v.mod.ExportedGlobal(name).(api.MutableGlobal); ok {

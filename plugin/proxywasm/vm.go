@@ -114,6 +114,7 @@ func (v *vm) invoke(cx *Context, id callbackID, args ...uint64) (uint32, error) 
 func (v *vm) run(cx *Context, f api.Function, stack []uint64, name string) error {
 	v.current, v.effective, v.waited = cx, 0, 0
 	limited := v.limit(cx)
+	v.memories.Rest()
 	err := f.CallWithStack(&v.ctx, stack)
 	if limited {
 		used := v.watch.End()

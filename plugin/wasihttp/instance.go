@@ -48,6 +48,7 @@ func (i *instance) resume(g *guest) {
 	if g.ex != nil {
 		due = g.ex.Due
 	}
+	i.abi.Rest()
 	limit, by := g.mod.spec.Limits.Allowance(g.used, due)
 	if by == plugin.Unbound {
 		i.next()
