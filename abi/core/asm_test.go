@@ -130,7 +130,7 @@ func rewritten(t testing.TB, wasm []byte, opts Rewrite) []byte {
 
 func instantiate(t testing.TB, rt wazero.Runtime, wasm []byte) api.Module {
 	t.Helper()
-	inst, err := rt.InstantiateWithConfig(context.Background(), wasm,
+	inst, err := rt.InstantiateWithConfig(refusing(context.Background()), wasm,
 		wazero.NewModuleConfig().WithName("").WithStartFunctions())
 	if err != nil {
 		t.Fatal(err)

@@ -149,7 +149,7 @@ func (w *world) load(wasm []byte, name string) (api.Module, error) {
 	if err != nil {
 		return nil, err
 	}
-	inst, err := w.rt.InstantiateModule(ctx, compiled, wazero.NewModuleConfig().WithName(name).WithStartFunctions())
+	inst, err := w.rt.InstantiateModule(refusing(ctx), compiled, wazero.NewModuleConfig().WithName(name).WithStartFunctions())
 	if err != nil {
 		return nil, fmt.Errorf("instantiate: %w", err)
 	}
