@@ -185,6 +185,7 @@ func ready(ctx context.Context, port int) bool {
 // wallClocks are the files that both wait and look at the wall clock, which steps,
 // and why no wait depends on it there.
 var wallClocks = map[string]string{
+	"cmd/extproc/daemon.go":       "a metric tells when plugins were loaded",
 	"plugin/reload.go":            "modification times of files are compared for being alike",
 	"plugin/wasihttp/clocks.go":   "guests ask for the wall clock",
 	"plugin/proxywasm/wasi.go":    "guests ask for the wall clock",
