@@ -31,7 +31,7 @@ type Client struct {
 func NewClient() *Client { return &Client{} }
 
 // Close closes the connections that no call needs.
-func (c *Client) Close() { c.transports.Close() }
+func (cl *Client) Close() { cl.transports.Close() }
 
 // Request is a request to a service whose bodies are streamed.
 type Request struct {

@@ -3,7 +3,6 @@ package host
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -371,7 +370,7 @@ func BenchmarkCall(b *testing.B) {
 			}
 		}
 		if got := body.Pop(); !bytes.Equal(got, []byte("ok")) {
-			b.Fatal(fmt.Sprintf("%q", got))
+			b.Fatalf("%q", got)
 		}
 		call.Close()
 	}
