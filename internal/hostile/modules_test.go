@@ -282,7 +282,7 @@ func wasiCalls(add adder) {
 	}
 	add("random_get of 4 GiB", "random_get of 4 GiB", harmless, module{code: wasi(invalid, "random_get", 0, most)})
 	add("random_get of 4 GiB", "random_get over the end", harmless, module{code: wasi(fault, "random_get", size-1, 2)})
-	add("random_get of 4 GiB", "random numbers a thousand times", harmless, module{code: times(1000, wasi(0, "random_get", 65536, 65536))})
+	add("random_get of 4 GiB", "random numbers a hundred times", harmless, module{code: times(100, wasi(0, "random_get", 65536, 65536))})
 	add(class, "fd_write of a list behind the end", harmless, module{code: wasi(fault, "fd_write", 1, size, 1, 2048)})
 	add(class, "fd_write of an endless list", harmless, module{code: wasi(invalid, "fd_write", 1, 0, most, 2048)})
 	add(class, "fd_write of an endless text", harmless, module{

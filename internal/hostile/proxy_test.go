@@ -217,7 +217,7 @@ func TestResetBursts(t *testing.T) {
 	addr, p := listen(t)
 	p.well(t)
 	goroutines, before := runtime.NumGoroutine(), resident(t)
-	const clients, streams = 4, 50_000
+	const clients, streams = 4, 20_000
 	var group sync.WaitGroup
 	for range clients {
 		group.Go(func() { resetBurst(t, addr, streams) })

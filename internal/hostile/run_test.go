@@ -78,7 +78,7 @@ var cacheDir = filepath.Join(os.TempDir(), "extproc-test-cache")
 
 const (
 	guestMemory  = 32 << 20
-	guestTimeout = 2 * time.Second
+	guestTimeout = 20 * time.Second
 	loadLimit    = time.Minute
 )
 
