@@ -35,11 +35,11 @@ func TestBodyMemory(t *testing.T) {
 			s.memory.most, s.limits.starvation = 1000, time.Second/2
 			kilobyte := strings.Repeat("x", 1000)
 			both := [2]bodyMode{duplex, duplex}
-			first := meet(t, s, t.Context())
+			first := meet(t.Context(), t, s)
 			first.play(both, "> qh x-do: hoard\n> qb "+kilobyte)
 			await(t, "the body to be held", func() bool { return s.memory.used.Load() == 1000 })
 			first.waits()
-			meet(t, s, t.Context()).play(both, "> qh x-do: pass\n< qh\n> qb abc eos\n< qb stream abc eos\n> rh :status: 200 eos\n< rh")
+			meet(t.Context(), t, s).play(both, "> qh x-do: pass\n< qh\n> qb abc eos\n< qb stream abc eos\n> rh :status: 200 eos\n< rh")
 			if open {
 				first.play(both, "< qh\n< qb stream "+kilobyte+"\n> qb def eos\n< qb stream def eos")
 			} else {
@@ -55,7 +55,7 @@ func TestBodyMemory(t *testing.T) {
 func TestRoom(t *testing.T) {
 	s, _ := service(t, plugin.FailClose)
 	s.memory.most, s.limits.starvation = 1000, time.Hour
-	first, second := meet(t, s, t.Context()), meet(t, s, t.Context())
+	first, second := meet(t.Context(), t, s), meet(t.Context(), t, s)
 	for i, p := range []*patient{first, second} {
 		p.play([2]bodyMode{duplex, none}, "> qh x-do: hoard\n> qb "+strings.Repeat("x", 600))
 		await(t, "the body to be held", func() bool { return s.memory.used.Load() == int64(600*(i+1)) })
@@ -75,7 +75,7 @@ func TestStreams(t *testing.T) {
 		}
 		cur, _ := current(t, strategy)
 		s := New(cur, Options{Streams: 2})
-		ones := []*patient{meet(t, s, t.Context()), meet(t, s, t.Context())}
+		ones := []*patient{meet(t.Context(), t, s), meet(t.Context(), t, s)}
 		for _, p := range ones {
 			p.play([2]bodyMode{}, "> qh x-do: pass eos\n< qh\n")
 		}

@@ -28,7 +28,7 @@ func (p *patient) Send(resp *extprocv3.ProcessingResponse) error {
 }
 
 // meet opens a stream of a patient proxy.
-func meet(t *testing.T, s *Service, ctx context.Context) *patient {
+func meet(ctx context.Context, t *testing.T, s *Service) *patient {
 	t.Helper()
 	ctx, cancel := context.WithCancel(ctx)
 	p := &patient{wire: *newWire(ctx), t: t, got: make(chan *extprocv3.ProcessingResponse, 100), ended: make(chan error, 1)}
@@ -246,7 +246,7 @@ func TestPatience(t *testing.T) {
 				ctx, cancel = context.WithTimeout(ctx, c.deadline)
 				defer cancel()
 			}
-			meet(t, New(cur, c.opts), ctx).play(c.mode, c.talk)
+			meet(ctx, t, New(cur, c.opts)).play(c.mode, c.talk)
 		})
 	}
 }

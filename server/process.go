@@ -93,13 +93,11 @@ func (p *process) serve() (err error) {
 func (p *process) loop() error {
 	for {
 		req, err := p.wait()
-		if errors.Is(err, errElsewhere) {
+		switch {
+		case errors.Is(err, errElsewhere):
 			return err
-		}
-		if err != nil {
-			p.shownAll()
-			p.linger()
-			return nil
+		case err != nil:
+			return p.leave()
 		}
 		act := true
 		p.step = woken
@@ -126,10 +124,17 @@ func (p *process) loop() error {
 		case p.leaves(), p.mute && p.chain.Over():
 			return nil
 		}
-		if p.credit() != nil {
-			return nil // the proxy is gone
+		if errors.Is(p.credit(), errGone) {
+			return nil
 		}
 	}
+}
+
+// leave ends an exchange whose proxy has ended the stream.
+func (p *process) leave() error {
+	p.shownAll()
+	p.linger()
+	return nil
 }
 
 // lingering is how long a guest may work on, unless the service says otherwise.

@@ -60,7 +60,7 @@ func times(t *testing.T, c *http.Client, url string, end <-chan time.Time) []tim
 	<-end
 	close(stop)
 	work.Wait()
-	all := append(got[0], got[1]...)
+	all := slices.Concat(got[0], got[1])
 	slices.Sort(all)
 	return all
 }
