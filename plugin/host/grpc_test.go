@@ -339,7 +339,7 @@ func TestGRPCHostile(t *testing.T) {
 			t.Parallel()
 			c := calling(t, plugin.Cluster{}, serve(t, false, tc.handle).URL, CalloutLimits{Message: 1 << 16, Bytes: 1 << 20})
 			request := stream()
-			request.Timeout = 500 * time.Millisecond
+			request.Timeout = 1500 * time.Millisecond
 			r := newRecorder()
 			r.events = make(chan string, 1_000_000)
 			begin(t, c, request, r).Close()
