@@ -152,8 +152,8 @@ rust() {
   done
 
   # The probe is built on WASI 0.1 and adapted, as programs with a standard library mostly are.
-  (cd "$guests" && cargo_build wasm32-unknown-unknown --workspace --exclude guest-probe)
-  (cd "$guests" && cargo_build wasm32-wasip1 --package guest-probe)
+  (cd "$guests" && cargo_build wasm32-unknown-unknown --workspace --exclude guest-probe --exclude guest-matrix-module)
+  (cd "$guests" && cargo_build wasm32-wasip1 --package guest-probe --package guest-matrix-module)
   local adapter
   adapter=$(cd "$guests" && cargo metadata --locked --format-version 1 | "$venv/bin/python" -c '
 import json, os, sys
@@ -162,7 +162,9 @@ for package in json.load(sys.stdin)["packages"]:
         print(os.path.join(os.path.dirname(package["manifest_path"]), "artefacts/wasi_snapshot_preview1.reactor.wasm"))')
   for manifest in "$guests"/*/rust/Cargo.toml; do
     name=$(basename "${manifest%/rust/Cargo.toml}")
-    if [ "$name" = probe ]; then
+    if [ "$name" = matrix-module ]; then
+      module "$built/wasm32-wasip1/release/guest_matrix_module.wasm" "$guests/matrix-module/rust/plugin.wasm"
+    elif [ "$name" = probe ]; then
       component "$built/wasm32-wasip1/release/guest_probe.wasm" "$guests/probe/rust.wasm" --adapt "wasi_snapshot_preview1=$adapter"
     else
       component "$built/wasm32-unknown-unknown/release/guest_${name//-/_}.wasm" "$guests/$name/rust.wasm"
