@@ -59,7 +59,7 @@ func (p *process) answerLocally() (moved bool, err error) {
 // send one by one.
 func (p *process) mayStream() bool {
 	for _, mode := range p.modes.body {
-		if mode != none && !flows(mode) {
+		if mode != none && mode != duplex {
 			return false
 		}
 	}
