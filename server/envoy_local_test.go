@@ -11,8 +11,10 @@ import (
 )
 
 // TestEnvoyLocal: a local response reaches the client as it is written.
-func TestEnvoyLocal(t *testing.T) {
-	p := behindEnvoy(t, plugin.FailClose)
+func TestEnvoyLocal(t *testing.T) { overBoth(t, testEnvoyLocal) }
+
+func testEnvoyLocal(t *testing.T, frames bool) {
+	p := behind(t, setup{frames: frames})
 	large := strings.Repeat("a piece of a body. ", 100_000)
 	for name, client := range map[string]*http.Client{"HTTP/1.1": p.http1, "HTTP/2": p.http2} {
 		t.Run(name, func(t *testing.T) {

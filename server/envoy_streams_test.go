@@ -22,13 +22,14 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/extproc/extproc/internal/upstream"
-	"github.com/extproc/extproc/plugin"
 )
 
 // TestEnvoyLarge: bodies of any size pass in bounded memory, at the pace of the
 // slower side.
-func TestEnvoyLarge(t *testing.T) {
-	p := behindEnvoy(t, plugin.FailClose)
+func TestEnvoyLarge(t *testing.T) { overBoth(t, testEnvoyLarge) }
+
+func testEnvoyLarge(t *testing.T, frames bool) {
+	p := behind(t, setup{frames: frames})
 	const n = 256 << 20
 	for _, do := range []string{"stream-request", "pass"} {
 		t.Run(do, func(t *testing.T) {
@@ -155,8 +156,10 @@ func bounded(t *testing.T, peak uint64) {
 }
 
 // TestEnvoyClientGone: a client that goes away ends its guest, wherever it stands.
-func TestEnvoyClientGone(t *testing.T) {
-	p := behindEnvoy(t, plugin.FailClose)
+func TestEnvoyClientGone(t *testing.T) { overBoth(t, testEnvoyClientGone) }
+
+func testEnvoyClientGone(t *testing.T, frames bool) {
+	p := behind(t, setup{frames: frames})
 	for _, a := range []asked{
 		{path: "/", do: "hold"},
 		{path: "/", do: "hoard", body: strings.Repeat("x", 4<<20)},
@@ -190,8 +193,10 @@ func eventually(t *testing.T, what func() bool) {
 }
 
 // TestEnvoyGRPC: calls pass through guests that read, change and look at bodies.
-func TestEnvoyGRPC(t *testing.T) {
-	p := behind(t, setup{http2: true})
+func TestEnvoyGRPC(t *testing.T) { overBoth(t, testEnvoyGRPC) }
+
+func testEnvoyGRPC(t *testing.T, frames bool) {
+	p := behind(t, setup{http2: true, frames: frames})
 	conn, err := grpc.NewClient("passthrough:///"+strings.TrimPrefix(p.url, "http://"), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)

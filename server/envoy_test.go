@@ -19,6 +19,7 @@ import (
 	"github.com/extproc/extproc/internal/envoytest"
 	"github.com/extproc/extproc/internal/upstream"
 	"github.com/extproc/extproc/plugin"
+	"github.com/extproc/extproc/server/rpc"
 )
 
 // proxied is a real Envoy between a client and an upstream, with the service
@@ -42,6 +43,7 @@ func behindEnvoy(t *testing.T, strategy plugin.FailStrategy) *proxied {
 type setup struct {
 	strategy plugin.FailStrategy
 	http2    bool // of the upstream
+	frames   bool // serve without grpc-go
 	// about is what the plugin needs beside messages.
 	about plugin.Needs
 	// edit changes Envoy's configuration.
@@ -68,13 +70,19 @@ func before(t *testing.T, how setup, address string) *proxied {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := grpc.NewServer(append(GRPCOptions(), grpc.WaitForHandlers(true))...)
 	svc := New(cur, Options{
 		Log: slog.New(slog.NewTextHandler(testLog{t}, nil)), MessageTimeout: how.message, MaxMessageTimeout: how.longest,
 	})
-	svc.Register(g)
-	go func() { _ = g.Serve(l) }()
-	t.Cleanup(g.Stop)
+	if how.frames {
+		r := rpc.NewServer(svc.Methods(), rpc.Options{})
+		go func() { _ = r.Serve(l) }()
+		t.Cleanup(r.Stop)
+	} else {
+		g := grpc.NewServer(append(GRPCOptions(), grpc.WaitForHandlers(true))...)
+		svc.Register(g)
+		go func() { _ = g.Serve(l) }()
+		t.Cleanup(g.Stop)
+	}
 
 	needs := module.Needs()
 	needs.Attributes, needs.Reads, needs.Writes = how.about.Attributes, how.about.Reads, how.about.Writes
@@ -103,6 +111,12 @@ func before(t *testing.T, how setup, address string) *proxied {
 		p.http2.CloseIdleConnections()
 	})
 	return p
+}
+
+// overBoth runs a test with the service on grpc-go, and on frames.
+func overBoth(t *testing.T, test func(t *testing.T, frames bool)) {
+	t.Run("grpc-go", func(t *testing.T) { test(t, false) })
+	t.Run("frames", func(t *testing.T) { test(t, true) })
 }
 
 type testLog struct{ t *testing.T }
@@ -162,8 +176,10 @@ func (p *proxied) ask(t *testing.T, c *http.Client, a asked) answered {
 	return got
 }
 
-func TestEnvoy(t *testing.T) {
-	p := behindEnvoy(t, plugin.FailClose)
+func TestEnvoy(t *testing.T) { overBoth(t, testEnvoy) }
+
+func testEnvoy(t *testing.T, frames bool) {
+	p := behind(t, setup{frames: frames})
 	large := strings.Repeat("a piece of a body. ", 20_000)
 	for _, tc := range []struct {
 		name string

@@ -166,7 +166,7 @@ func (m *model) one(d plugin.Direction, part plugin.Part, common *extprocv3.Comm
 			return fmt.Errorf("a piece after the end")
 		}
 		m.ended[d] = piece.GetEndOfStream()
-		if m.takes[d] -= int64(len(piece.GetBody())); m.windows && m.takes[d] < 0 && m.body[d] == duplex {
+		if m.takes[d] -= int64(len(piece.GetBody())); m.windows && len(piece.GetBody()) > 0 && m.takes[d] < 1 && m.body[d] == duplex {
 			return fmt.Errorf("more than the proxy takes")
 		}
 	case plugin.TrailersPart:

@@ -50,7 +50,7 @@ func TestWindows(t *testing.T) {
 			> qb eos
 			< qb stream  eos
 			> rh :status: 200 eos
-			< rh`, both, init(10, 3, 100, 0)},
+			< rh`, both, init(10, 4, 100, 0)},
 		{"room that the proxy has already is not told again", `
 			> qh x-do: pass eos
 			< qh window +0/+0
@@ -85,9 +85,9 @@ func TestWindows(t *testing.T) {
 			< qh window +0/+100
 			> window 9223372036854775807 -9223372036854775808
 			> qb abc eos
-			> window 2
+			> window 3
 			< qb stream AB
-			> window 2
+			> window 1
 			< qb stream C eos
 			> rh :status: 200 eos
 			< rh`, both, init(1<<62, -1<<62, 0, 0)},

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 
 	"github.com/extproc/extproc/internal/envoytest"
 )
@@ -98,12 +99,12 @@ func TestSecureServing(t *testing.T) {
 	dir := t.TempDir()
 	pool := certificate(t, dir, 1)
 	f := tlsFlags{secure: true, cert: filepath.Join(dir, "cert"), key: filepath.Join(dir, "key")}
-	option, closeTLS, err := f.option()
+	config, closeTLS, err := f.config()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer closeTLS()
-	s := grpc.NewServer(option)
+	s := grpc.NewServer(grpc.Creds(credentials.NewTLS(config)))
 	defer s.Stop()
 	address := envoytest.FreeAddress(t)
 	l, err := net.Listen("tcp", address)
@@ -138,7 +139,7 @@ func TestSecureErrors(t *testing.T) {
 		"--tls-cert-file, --tls-private-key-file: tls: found a certificate": {secure: true, cert: cert, key: cert},
 		"--tls-client-ca-file: open " + gone:                                {secure: true, cert: cert, key: key, ca: gone},
 	} {
-		if _, _, err := f.option(); err == nil || !strings.Contains(err.Error(), want) {
+		if _, _, err := f.config(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: got %v, want %s", f, err, want)
 		}
 	}

@@ -18,13 +18,14 @@ import (
 
 	"github.com/extproc/extproc/plugin"
 	"github.com/extproc/extproc/server"
+	"github.com/extproc/extproc/server/rpc"
 )
 
 // daemon is what `extproc serve` runs: the service, and the side doors that show
 // its health and metrics.
 type daemon struct {
 	log     *slog.Logger
-	main    *grpc.Server
+	main    transport
 	service *server.Service
 	health  *health.Server
 	metrics *prometheus.Registry
@@ -39,10 +40,9 @@ type daemon struct {
 // serviceName is what health is asked about, besides "" for all.
 var serviceName = extprocv3.ExternalProcessor_ServiceDesc.ServiceName
 
-func newDaemon(r *plugin.Reloader, opts server.Options, transport ...grpc.ServerOption) *daemon {
+func newDaemon(r *plugin.Reloader, opts server.Options, how transportOptions) (*daemon, error) {
 	d := &daemon{
 		log:     opts.Log,
-		main:    grpc.NewServer(transport...),
 		health:  health.NewServer(),
 		metrics: prometheus.NewRegistry(),
 		current: r.Current(),
@@ -76,10 +76,10 @@ func newDaemon(r *plugin.Reloader, opts server.Options, transport ...grpc.Server
 	}
 	opts.Metrics = d.metrics
 	d.service = server.New(d.current, opts)
-	d.service.Register(d.main)
-	healthv1.RegisterHealthServer(d.main, d.health)
 	d.serving(false)
-	return d
+	var err error
+	d.main, err = how.open(d.service, d.health)
+	return d, err
 }
 
 func (d *daemon) serving(yes bool) {
@@ -161,7 +161,7 @@ func (d *daemon) run(ctx context.Context, l net.Listener, how drain) error {
 	})
 	d.main.GracefulStop()
 	timer.Stop()
-	if err := <-ended; err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+	if err := <-ended; err != nil && !errors.Is(err, grpc.ErrServerStopped) && !errors.Is(err, rpc.ErrStopped) {
 		return err
 	}
 	d.log.Info("stopped")

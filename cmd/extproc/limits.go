@@ -6,7 +6,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"go.opentelemetry.io/otel/trace"
-	"google.golang.org/grpc"
 
 	"github.com/extproc/extproc/server"
 )
@@ -34,15 +33,6 @@ func (f *limitFlags) options(log *slog.Logger, tracer trace.Tracer) server.Optio
 	}
 	if o.Idle == 0 {
 		o.Idle = -1
-	}
-	return o
-}
-
-// grpc are the options of the gRPC server.
-func (f *limitFlags) grpc() []grpc.ServerOption {
-	o := server.GRPCOptions()
-	if f.message > 0 {
-		o = append(o, grpc.MaxRecvMsgSize(f.message))
 	}
 	return o
 }

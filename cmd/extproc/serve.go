@@ -25,6 +25,7 @@ type serveOptions struct {
 	grpcPort    int
 	healthPort  int
 	metricsPort int
+	transport   string
 	pprof       bool
 	tls         tlsFlags
 	drain       drain
@@ -58,6 +59,7 @@ func serveCommand() *cobra.Command {
 	flags := cmd.Flags()
 	flags.IntVar(&o.grpcPort, "grpc-port", 9002, "port of the ext_proc service")
 	flags.StringVar(&o.grpcAddr, "grpc-addr", "", "address of the ext_proc service instead: host:port or unix:///path")
+	flags.StringVar(&o.transport, "transport", "grpc-go", "what serves ext_proc: grpc-go, or frames, a server of HTTP/2 frames for this one method that costs less")
 	flags.IntVar(&o.healthPort, "grpc-health-port", 9003, "port of a health service of its own; 0 for none")
 	flags.IntVar(&o.metricsPort, "metrics-port", 9090, "port of /metrics, /healthz, /readyz and the admin page; 0 for none")
 	flags.BoolVar(&o.pprof, "pprof", false, "serve Go's profiles under /debug/pprof/ of the metrics port")
@@ -91,16 +93,15 @@ func serve(ctx context.Context, o serveOptions, abis []plugin.ABI, log *slog.Log
 		return err
 	}
 	defer flush()
-	transport := o.limits.grpc()
-	secure, closeTLS, err := o.tls.option()
+	secure, closeTLS, err := o.tls.config()
 	if err != nil {
 		return err
 	}
 	defer closeTLS()
-	if secure != nil {
-		transport = append(transport, secure)
+	d, err := newDaemon(reloader, o.limits.options(log, tracer), transportOptions{kind: o.transport, message: o.limits.message, tls: secure, log: log})
+	if err != nil {
+		return err
 	}
-	d := newDaemon(reloader, o.limits.options(log, tracer), transport...)
 	if o.guests.services != nil {
 		d.metrics.MustRegister(o.guests.services.Metrics, o.guests.services.Tasks, o.guests.services.StoreMetrics)
 	}

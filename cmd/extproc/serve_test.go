@@ -153,7 +153,15 @@ func eventually(t *testing.T, what func() bool) {
 // TestServe: a real Envoy has its traffic seen by the plugin, a new plugin takes
 // over while requests are under way, a bad one does not, and SIGTERM loses none.
 func TestServe(t *testing.T) {
-	r := start(t)
+	for _, transport := range []string{"grpc-go", "frames"} {
+		t.Run(transport, func(t *testing.T) {
+			testServe(t, startWith(t, plugin.FailClose, func(o *serveOptions) { o.transport = transport }))
+		})
+	}
+}
+
+func testServe(t *testing.T, r *running) {
+	t.Helper()
 	if code, m := get(t, r.url); code != 200 || m != "one" {
 		t.Fatalf("got %d %q", code, m)
 	}

@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/tls/certprovider/pemfile"
 )
 
@@ -31,8 +29,8 @@ func (f *tlsFlags) add(cmd *cobra.Command) {
 // certRefresh is how often the files are looked at.
 const certRefresh = time.Second
 
-// option secures a gRPC server; nil if it is not to be.
-func (f *tlsFlags) option() (grpc.ServerOption, func(), error) {
+// config secures the service; nil if it is not to be.
+func (f *tlsFlags) config() (*tls.Config, func(), error) {
 	switch {
 	case !f.secure && f.cert+f.key+f.ca != "":
 		return nil, nil, errors.New("--tls-cert-file, --tls-private-key-file and --tls-client-ca-file are of use with --secure-serving only")
@@ -74,5 +72,5 @@ func (f *tlsFlags) option() (grpc.ServerOption, func(), error) {
 			return c, nil
 		},
 	}
-	return grpc.Creds(credentials.NewTLS(config)), provider.Close, nil
+	return config, provider.Close, nil
 }

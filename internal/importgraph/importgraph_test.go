@@ -26,7 +26,9 @@ const module = "github.com/extproc/extproc"
 // a line allows need not be used. Tests import what they test with.
 const ours = `
 cmd/extproc          -> *                                            : the program puts everything together
-server               -> plugin                                       : it knows phases and plugins, but no kind of guest
+server               -> plugin, server/codec, server/rpc             : it knows phases and plugins, but no kind of guest
+server/codec         ->                                              : messages to bytes and back
+server/rpc           ->                                              : frames and streams, whatever the method
 envoy                -> plugin                                       : what plugins need decides the configuration
 envoy/examples       ->                                              : sources of plugins and their cases, nothing to import
 plugin               -> plugin/host                                  : the vocabulary stands on nothing above it
@@ -57,11 +59,11 @@ internal             -> *                                            : other too
 // theirs lists modules that only some packages may import.
 const theirs = `
 github.com/tetratelabs/wazero                                   -> abi..., plugin, plugin/proxywasm...           : one engine, behind two kinds of guest
-github.com/envoyproxy/go-control-plane/envoy/service/ext_proc   -> server, cmd/extproc                           : the protocol is known in one place
-github.com/envoyproxy/go-control-plane/envoy/config             -> envoy, server, cmd/extproc                    : the server needs header values, which live there
+github.com/envoyproxy/go-control-plane/envoy/service/ext_proc   -> server, server/codec, cmd/extproc                           : the protocol is known in one place
+github.com/envoyproxy/go-control-plane/envoy/config             -> envoy, server, server/codec, cmd/extproc                    : the server needs header values, which live there
 github.com/envoyproxy/go-control-plane/envoy/extensions         -> envoy, server                                 : the server needs the processing mode, which lives there
-google.golang.org/grpc                                          -> server, cmd/extproc, internal/upstream, internal/extprocrun : serving is the server's affair
-google.golang.org/protobuf                                      -> server, envoy, cmd/extproc, internal/upstream, plugin/proxywasm... : protos stay at the edge, which a guest that speaks them to its host is too
+google.golang.org/grpc                                          -> server, server/rpc, cmd/extproc, internal/upstream, internal/extprocrun : serving is the server's affair
+google.golang.org/protobuf                                      -> server, server/codec, envoy, cmd/extproc, internal/upstream, plugin/proxywasm... : protos stay at the edge, which a guest that speaks them to its host is too
 github.com/google/cel-go                                        -> plugin/proxywasm/foreign                      : expressions are functions that guests call
 github.com/nats-io/nats.go                                      -> plugin/host/natsstore                         : each store's client is known in one place
 github.com/nats-io/nats-server                                  -> internal/storetest                            : a server to test with, which must not get into the program

@@ -54,7 +54,8 @@ func Append(b []byte, m *extprocv3.ProcessingResponse) ([]byte, error) {
 // appendAnswer appends the answer to one of the six phases; ok is false where
 // proto is to be asked.
 func appendAnswer(b []byte, m *extprocv3.ProcessingResponse) (_ []byte, ok bool) {
-	if m.TypedDynamicMetadata != nil || m.RequestDrain || m.RequestDrainRequests || m.RequestDrainResponses ||
+	if m.TypedDynamicMetadata != nil || m.GetRequestDrain() || //nolint:staticcheck // a message that has it is proto's
+		m.RequestDrainRequests || m.RequestDrainResponses ||
 		m.OverrideMessageTimeout != nil || m.ServerWindowUpdate != nil {
 		return b, false
 	}
@@ -167,10 +168,10 @@ func appendOption(b []byte, o *corev3.HeaderValueOption) []byte {
 		b = appendBytes(b, rawValueNum, o.Header.RawValue)
 		b = end(b, header, 0)
 	}
-	if o.Append != nil { //nolint:staticcheck // the field that Envoy heeds
+	if o.Append != nil {
 		var value int
 		b, value = open(b, optionAppendNum, 0)
-		b = appendBool(b, boolNum, o.Append.Value) //nolint:staticcheck // as above
+		b = appendBool(b, boolNum, o.Append.Value)
 		b = end(b, value, 0)
 	}
 	b = appendInt(b, optionActionNum, uint64(o.AppendAction)) //nolint:gosec // as proto does

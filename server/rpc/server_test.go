@@ -32,7 +32,7 @@ var methods = map[string]Handler{
 	"/test.T/Echo": func(s *Stream) error {
 		for {
 			m, err := s.Recv()
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				return nil
 			}
 			if err != nil {

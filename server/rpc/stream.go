@@ -43,6 +43,7 @@ type Stream struct {
 	gone     bool  // the stream is over
 	err      error // why the context is done
 	timer    *time.Timer
+	deadline time.Time // zero if there is none
 	done     chan struct{}
 	after    []*func()
 	meta     context.Context // made when it is asked for
@@ -222,6 +223,7 @@ func (s *Stream) cut() {
 
 // limit gives the stream a deadline.
 func (s *Stream) limit(d time.Duration) {
+	s.deadline = time.Now().Add(d)
 	s.timer = time.AfterFunc(d, func() {
 		s.c.mu.Lock()
 		defer s.c.mu.Unlock()
@@ -252,8 +254,8 @@ func (s *Stream) cancel(err error) {
 	s.c.changed.Broadcast() // a Send may wait
 }
 
-// Deadline implements context.Context. It is never known: the context ends with it.
-func (s *Stream) Deadline() (time.Time, bool) { return time.Time{}, false }
+// Deadline implements context.Context.
+func (s *Stream) Deadline() (time.Time, bool) { return s.deadline, !s.deadline.IsZero() }
 
 // Done implements context.Context.
 func (s *Stream) Done() <-chan struct{} {

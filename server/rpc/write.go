@@ -21,8 +21,6 @@ type writer struct {
 	received   int64 // bytes of all streams that the client has not been credited
 }
 
-const frameHeader = 9
-
 // frame adds a frame.
 func (c *conn) frame(kind http2.FrameType, flags http2.Flags, id uint32, payload []byte) {
 	c.head(kind, flags, id, len(payload))
