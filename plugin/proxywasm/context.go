@@ -27,7 +27,7 @@ type Context struct {
 	left        bool // proxy_done was called since
 	tick        tick
 	calls       map[uint32]*callout
-	queues      []func() // unregister
+	queues      map[uint32]func() // by id: unregister
 	// What the callback that runs was called for.
 	response          *host.HTTPResponse
 	initial, trailing plugin.Headers

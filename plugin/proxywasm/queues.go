@@ -56,9 +56,16 @@ func registerQueue(c *call) Status {
 		return statusOf(err)
 	}
 	id := m.queues.of(name, queue)
-	root.queues = append(root.queues, queue.Subscribe(func() {
+	unregister := queue.Subscribe(func() {
 		root.vm.post(func() { root.queueReady(id) })
-	}))
+	})
+	if earlier := root.queues[id]; earlier != nil {
+		earlier() // it hears of the queue once, however often it registers
+	}
+	if root.queues == nil {
+		root.queues = map[uint32]func(){}
+	}
+	root.queues[id] = unregister
 	c.num[0] = uint64(id)
 	return OK
 }

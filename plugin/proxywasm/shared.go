@@ -30,10 +30,16 @@ func setSharedData(c *call) Status {
 	if !errors.Is(err, host.ErrCasMismatch) {
 		return statusOf(err)
 	}
-	if _, gone := data.Get(m.ctx, key); !errors.Is(gone, host.ErrNotFound) {
+	now, gone := data.Get(m.ctx, key)
+	switch {
+	case errors.Is(gone, host.ErrNotFound):
+		return statusOf(data.Put(m.ctx, key, value, host.Absent))
+	case gone != nil:
 		return statusOf(errors.Join(err, gone))
+	case versionOf(now.Revision) == version: // an older one than was tried
+		return statusOf(data.Put(m.ctx, key, value, host.Condition(now.Revision)))
 	}
-	return statusOf(data.Put(m.ctx, key, value, host.Absent))
+	return CasMismatch
 }
 
 // revisions maps those of a store, which have 64 bits, to the 32 that a guest has for
@@ -52,14 +58,15 @@ func (v *revisions) of(revision uint64) uint32 {
 	for {
 		last := v.last.Load()
 		if revision <= last || v.last.CompareAndSwap(last, revision) {
-			return uint32(revision%span) + 1
+			return versionOf(revision)
 		}
 	}
 }
 
-// revision is the latest one of those seen that has a version. One that the guest
-// holds for longer than it takes to write span times is taken for another, which
-// the key doesn't have.
+func versionOf(revision uint64) uint32 { return uint32(revision%span) + 1 }
+
+// revision is the latest one of those seen that has a version. Where revisions are
+// times, or others have written span times since, the key may have an older one.
 func (v *revisions) revision(version uint32) uint64 {
 	last := v.last.Load()
 	revision := last - last%span + uint64(version-1)

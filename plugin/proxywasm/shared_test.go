@@ -17,10 +17,12 @@ type distant struct {
 	near  host.Bucket
 	delay time.Duration
 	gone  bool
+	// apart is how far revisions are apart, as they are where they are times; 0 is 1.
+	apart uint64
 }
 
 func (d *distant) Bucket(space string, lifetime time.Duration) host.Bucket {
-	return &distant{near: d.Data.Bucket(space, lifetime), delay: d.delay, gone: d.gone}
+	return &distant{near: d.Data.Bucket(space, lifetime), delay: d.delay, gone: d.gone, apart: max(d.apart, 1)}
 }
 
 func (d *distant) Get(ctx context.Context, key string) (host.Entry, error) {
@@ -28,12 +30,20 @@ func (d *distant) Get(ctx context.Context, key string) (host.Entry, error) {
 	if d.gone {
 		return host.Entry{}, fmt.Errorf("%w: as it happens", host.ErrUnavailable)
 	}
-	return d.near.Get(ctx, key)
+	e, err := d.near.Get(ctx, key)
+	e.Revision *= d.apart
+	return e, err
 }
 
 func (d *distant) Put(ctx context.Context, key string, value []byte, on host.Condition) error {
 	if d.gone {
 		return host.ErrUnavailable
+	}
+	if on != host.Always && on != host.Absent {
+		if uint64(on)%d.apart != 0 {
+			return host.ErrCasMismatch
+		}
+		on /= host.Condition(d.apart)
 	}
 	return d.near.Put(ctx, key, value, on)
 }
@@ -144,4 +154,36 @@ func TestLifetime(t *testing.T) {
 			t.Fatalf("after 20 s there are %q", keys)
 		}
 	}
+}
+
+// TestOldVersions: what was written long ago can be compared and swapped, whatever
+// else was read since.
+func TestOldVersions(t *testing.T) {
+	a, spec := far(t, &distant{apart: 3 << 32}, time.Second)
+	m, _ := perform(t, a, script{onRequestHeaders: func(p *player) uint32 {
+		p.must("set_shared_data", "old", "x", 0)
+		p.must("set_shared_data", "new", "x", 0)
+		version := int(p.must("get_shared_data", "old").num[0])
+		p.must("get_shared_data", "new")
+		p.must("set_shared_data", "old", "y", version)
+		if got := p.call("set_shared_data", "old", "z", version); got.Status != CasMismatch {
+			t.Errorf("with the version of before: %v, expected CAS_MISMATCH", got.Status)
+		}
+		return 0
+	}}, spec)
+	begin(t, m).request(true).ok()
+}
+
+// TestRegisterAgain: a guest that registers a queue again and again is one subscriber.
+func TestRegisterAgain(t *testing.T) {
+	m, _ := perform(t, newABI(t, Config{}), script{onRequestHeaders: func(p *player) uint32 {
+		for range 100 {
+			p.must("register_shared_queue", "q")
+		}
+		if n := len(p.cx.root.queues); n != 1 {
+			t.Errorf("%d subscriptions", n)
+		}
+		return 0
+	}})
+	begin(t, m).request(true).ok()
 }
