@@ -88,14 +88,12 @@ func (l *lane) work() {
 		if !ok {
 			return
 		}
-		var err error
 		if j.wanted == nil || j.wanted() {
-			err = l.carryOut(j.task)
+			l.note(j.handler, l.carryOut(j.task))
 		}
 		if j.done != nil {
-			j.done()
+			j.done() // after the failure was noted: what this posts has to wait too
 		}
-		l.note(j.handler, err)
 	}
 }
 

@@ -153,10 +153,11 @@ func (s *subscriptions) add(q *queue) error {
 	s.mu.Unlock()
 	end := q.queue.Subscribe(func() { s.notify(sub) }) // which may notify at once
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	sub.end = end
-	if s.closed {
-		end()
+	closed := s.closed
+	s.mu.Unlock()
+	if closed {
+		end() // which may notify another plugin
 	}
 	return nil
 }

@@ -286,6 +286,23 @@ func TestFailingTasks(t *testing.T) {
 	}
 }
 
+// The item that a guest trapped on comes again after the pause, not before.
+func TestFailingItemWaits(t *testing.T) {
+	m := loadWith(t, host.NewServices(nil), guestFile("services"), withSpace(t), func(s *plugin.Spec) {
+		s.VM.Backoff = plugin.Backoff{Base: time.Minute, Most: time.Minute}
+	})
+	for _, path := range []string{"/subscribe?failing", "/enqueue?" + t.Name() + ",failing,trap"} {
+		if got := ask(t, m, path); got != "Ok(())" {
+			t.Fatalf("%s: %s", path, got)
+		}
+	}
+	eventually(t, "the failure", func() bool { return m.tasks(t, "on-item", host.TaskFailed) == 1 })
+	time.Sleep(50 * time.Millisecond)
+	if n := m.counted("items_failing"); n != 1 {
+		t.Errorf("the handler was called %d times within a moment", n)
+	}
+}
+
 // What hostile guests do a million times.
 func TestFloods(t *testing.T) {
 	m := loadWith(t, host.NewServices(nil), guestFile("services"), withSpace(t))

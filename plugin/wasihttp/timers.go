@@ -20,8 +20,9 @@ const (
 type timers struct {
 	lane *lane
 
-	mu  sync.Mutex
-	all map[string]*alarm
+	mu     sync.Mutex
+	all    map[string]*alarm
+	closed bool
 }
 
 // alarm is a timer.
@@ -36,10 +37,14 @@ type alarm struct {
 	again  bool          // another is to follow
 }
 
-// arm sets a timer. It returns false if there are too many.
+// arm sets a timer. It returns false if there are too many. An exchange that
+// outlives the plugin's timers sets none.
 func (t *timers) arm(name string, after, period time.Duration) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.closed {
+		return true
+	}
 	a := t.all[name]
 	if a == nil {
 		if len(t.all) >= maxTimers {
@@ -137,6 +142,7 @@ func (a *alarm) stop() {
 func (t *timers) close() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.closed = true
 	for _, a := range t.all {
 		a.stop()
 	}
