@@ -3,6 +3,7 @@ package natsstore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -116,6 +117,7 @@ func (b *bucket) Remove(ctx context.Context, k string, on host.Condition) error 
 		return host.ErrNotFound
 	}
 	return b.call(ctx, "remove", func(ctx context.Context, st jetstream.Stream) error {
+		long := longEnough(ctx)
 		for {
 			e, _, err := b.get(ctx, st, k)
 			if err != nil {
@@ -129,17 +131,20 @@ func (b *bucket) Remove(ctx context.Context, k string, on host.Condition) error 
 			if on != host.Always || !errors.Is(answer(err), host.ErrCasMismatch) {
 				return err
 			}
+			if long() {
+				return errContended
+			}
 		}
 	})
 }
 
 // Add implements host.Bucket. What is to be added to a number by callers in this
-// process meanwhile is added at once.
+// process meanwhile is added at once, if it is to live as long.
 func (b *bucket) Add(ctx context.Context, k string, by int64) (int64, error) {
 	if err := host.CheckKey(k); err != nil {
 		return 0, err
 	}
-	return b.sums.add(ctx, b.subject+key(k), by, func(ctx context.Context, by int64) (int64, error) {
+	return b.sums.add(ctx, number{b.subject + key(k), b.lifetime}, by, func(ctx context.Context, by int64) (int64, error) {
 		var sum int64
 		err := b.call(ctx, "add", func(ctx context.Context, st jetstream.Stream) (err error) {
 			sum, err = b.add(ctx, st, k, by)
@@ -151,6 +156,7 @@ func (b *bucket) Add(ctx context.Context, k string, by int64) (int64, error) {
 
 // add is compare-and-swap until nobody else was faster.
 func (b *bucket) add(ctx context.Context, st jetstream.Stream, k string, by int64) (int64, error) {
+	long := longEnough(ctx)
 	for {
 		e, last, err := b.get(ctx, st, k)
 		if err != nil && !errors.Is(answer(err), host.ErrNotFound) {
@@ -164,12 +170,27 @@ func (b *bucket) add(ctx context.Context, st jetstream.Stream, k string, by int6
 		if !errors.Is(answer(err), host.ErrCasMismatch) {
 			return sum, err
 		}
+		if long() {
+			return 0, errContended
+		}
 		select {
 		case <-ctx.Done():
 			return 0, ctx.Err()
 		case <-time.After(rand.N(2 * time.Millisecond)):
 		}
 	}
+}
+
+// errContended is the store's own answer: it is there.
+var errContended = fmt.Errorf("%w: others write the same key all the time", host.ErrUnavailable)
+
+// longEnough says when half of a call's time is over. Guests who write a key all the
+// time could have others' calls of it run out of time otherwise, which says that the
+// store is gone.
+func longEnough(ctx context.Context) func() bool {
+	deadline, ok := ctx.Deadline()
+	half := time.Now().Add(time.Until(deadline) / 2)
+	return func() bool { return ok && time.Now().After(half) }
 }
 
 // Keys implements host.Bucket.

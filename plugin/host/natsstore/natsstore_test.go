@@ -1,11 +1,13 @@
 package natsstore
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -215,4 +217,92 @@ func TestNames(t *testing.T) {
 			t.Errorf("%q is no key, but comes back as %q", s, back)
 		}
 	}
+}
+
+// TestRefusedQueues: nothing is kept of queues that there may not be.
+func TestRefusedQueues(t *testing.T) {
+	n := storetest.StartNATS(t, nil)
+	s := open(t, n, nil)
+	for i := range 20 {
+		_, err := s.Queues.Open(t.Context(), "s", fmt.Sprint("q", i))
+		if most := storetest.Limits.Queues.Queues; i >= most && !errors.Is(err, host.ErrTooMany) {
+			t.Errorf("queue %d of %d: %v", i+1, most, err)
+		}
+	}
+	if kept := len((*store)(s.Queues.(*queues)).open); kept != storetest.Limits.Queues.Queues {
+		t.Errorf("%d queues are kept", kept)
+	}
+}
+
+// TestSumsLive: who adds at the same time to a number that is to live for another
+// time is not put together.
+func TestSumsLive(t *testing.T) {
+	var s sums
+	release, began := make(chan struct{}), make(chan struct{})
+	go func() {
+		_, _ = s.add(t.Context(), number{"n", time.Second}, 1, func(context.Context, int64) (int64, error) {
+			close(began)
+			<-release
+			return 1, nil
+		})
+	}()
+	<-began
+	defer close(release)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if got, err := s.add(ctx, number{"n", 0}, 2, func(context.Context, int64) (int64, error) { return 7, nil }); got != 7 || err != nil {
+		t.Errorf("%d, %v", got, err)
+	}
+}
+
+// TestContended: a key that others write all the time is not the store's end for all.
+func TestContended(t *testing.T) {
+	n := storetest.StartNATS(t, nil)
+	var log lines
+	s := openAt(t, &log, func(c *plugin.Store) { c.URL, c.Timeout = n.URL(), 2*time.Second })
+	b := s.Data.Bucket("s", 0).(*bucket)
+	if err := b.Put(t.Context(), "k", []byte("1"), host.Always); err != nil {
+		t.Fatal(err)
+	}
+	err := b.call(t.Context(), "add", func(ctx context.Context, st jetstream.Stream) error {
+		_, err := b.add(ctx, overtaken{st, func() error { return b.publish(ctx, "k", []byte("1")) }}, "k", 1)
+		return err
+	})
+	if !errors.Is(err, host.ErrUnavailable) || !strings.Contains(err.Error(), "others write") {
+		t.Errorf("add: %v", err)
+	}
+	if log.has("not to be reached") {
+		t.Error("the store counts as gone")
+	}
+}
+
+// overtaken is a stream in which somebody writes after every read.
+type overtaken struct {
+	jetstream.Stream
+	write func() error
+}
+
+func (o overtaken) GetLastMsgForSubject(ctx context.Context, subject string) (*jetstream.RawStreamMsg, error) {
+	m, err := o.Stream.GetLastMsgForSubject(ctx, subject)
+	if err == nil {
+		err = o.write()
+	}
+	return m, err
+}
+
+type lines struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lines) has(what string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Contains(l.b.String(), what)
 }

@@ -33,7 +33,7 @@ func (all *queues) Open(ctx context.Context, space, name string) (host.Queue, er
 		return nil, err
 	}
 	s := (*store)(all)
-	q := s.queue(space, name)
+	q := newQueue(s, space, name)
 	err := s.call(ctx, "open", q.stream, func(ctx context.Context, st jetstream.Stream) error {
 		_, err := st.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{
 			Durable: q.consumer, FilterSubject: q.subject, Description: fmt.Sprintf("the queue %.100q of the vm_id %.100q", name, space),
@@ -44,7 +44,7 @@ func (all *queues) Open(ctx context.Context, space, name string) (host.Queue, er
 	if err != nil {
 		return nil, err
 	}
-	return q, nil
+	return s.queue(space, name), nil
 }
 
 // Find implements host.Queues.
@@ -67,7 +67,8 @@ func (all *queues) Find(ctx context.Context, space, name string) (host.Queue, er
 // Forget implements host.Queues. Other replicas may use the space.
 func (all *queues) Forget(string) {}
 
-// queue is one of this process's queues, of which there is one for each name.
+// queue is one of this process's queues, of which there is one for each name that
+// the server has.
 func (s *store) queue(space, name string) *queue {
 	s.mu.Lock()
 	defer s.mu.Unlock()

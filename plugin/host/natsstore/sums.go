@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/extproc/extproc/plugin/host"
 )
@@ -13,7 +14,13 @@ import (
 // who would be in each other's way otherwise. The zero value is ready.
 type sums struct {
 	mu   sync.Mutex
-	keys map[string]*series
+	keys map[number]*series
+}
+
+// number is one that is added to, and how long the sum is to live.
+type number struct {
+	subject  string
+	lifetime time.Duration
 }
 
 // series is what is added to one number, one batch after the other.
@@ -32,7 +39,7 @@ type batch struct {
 const largest = 1 << 40
 
 // add adds to the number of a key with f, for this caller or several.
-func (s *sums) add(ctx context.Context, key string, by int64, f func(context.Context, int64) (int64, error)) (int64, error) {
+func (s *sums) add(ctx context.Context, key number, by int64, f func(context.Context, int64) (int64, error)) (int64, error) {
 	if by > largest || by < -largest {
 		return f(ctx, by)
 	}
@@ -53,11 +60,11 @@ func (s *sums) add(ctx context.Context, key string, by int64, f func(context.Con
 
 // join adds to the batch that waits, or begins one. upTo is what its callers add up
 // to this one.
-func (s *sums) join(ctx context.Context, key string, by int64, f func(context.Context, int64) (int64, error)) (b *batch, upTo int64) {
+func (s *sums) join(ctx context.Context, key number, by int64, f func(context.Context, int64) (int64, error)) (b *batch, upTo int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.keys == nil {
-		s.keys = map[string]*series{}
+		s.keys = map[number]*series{}
 	}
 	q := s.keys[key]
 	if q == nil {
@@ -79,7 +86,7 @@ func (s *sums) join(ctx context.Context, key string, by int64, f func(context.Co
 
 // start runs the batch that waits. It is nobody's own any more, so that the end of
 // one caller is not that of the others. The lock is held.
-func (s *sums) start(ctx context.Context, key string, q *series, f func(context.Context, int64) (int64, error)) {
+func (s *sums) start(ctx context.Context, key number, q *series, f func(context.Context, int64) (int64, error)) {
 	b := q.next
 	q.running, q.next = b, nil
 	if b == nil {
