@@ -60,7 +60,7 @@ var index = []struct {
 	{"a proxy that loses patience", "", "guests, server.TestPatience, server.TestEnvoyPatience"},
 	{"slow readers", "", "TestSlowReader, server.TestEnvoySlowUpstream, server.TestProcessBackPressure, plugin/host.TestGRPCBackPressure"},
 	{"10,000 idle streams", "", "TestIdleStreams"},
-	{"HTTP/2 resets in bursts", "CVE-2023-44487", "TestResetBursts"},
+	{"HTTP/2 resets in bursts", "CVE-2023-44487", "TestResetBursts, server/rpc.TestAbuse, server/rpc.TestZombies"},
 	{"messages at and over the size limit", "", "TestMessageSizes, server.TestProcessPieces"},
 
 	// Our answers to the proxy.
@@ -77,8 +77,8 @@ var index = []struct {
 	// From the operator.
 	{"a configuration cut in half", "", "TestCutConfiguration, plugin.FuzzConfig, plugin.TestConfigErrors"},
 	{"a bad plugin while the old one serves", "", "envoy/e2e.TestReload, plugin.TestReload, cmd/extproc.TestServe"},
-	{"many reloads", "", "plugin/host.TestReloads, plugin/wasihttp.TestReload, plugin.TestCurrentRace"},
-	{"SIGTERM under load", "", "envoy/e2e.TestDrain, cmd/extproc.TestServe"},
+	{"many reloads", "", "cmd/extproc.TestManyReloads, plugin/host.TestReloads, plugin/wasihttp.TestReload, plugin.TestCurrentRace"},
+	{"SIGTERM under load", "", "envoy/e2e.TestDrain, cmd/extproc.TestServe, cmd/extproc.TestDrainBound"},
 	{"the shared store gone and back", "", "plugin/host/natsstore.TestFaults, plugin/host/redisstore.TestFaults, plugin/wasihttp.TestStoreOfReplicas, cmd/extproc.TestStoreOutOfReach"},
 	{"a full disk", "", "TestFullDisk"},
 	{"a clock that steps", "", "TestClockSteps, plugin.TestWatchdog"},
