@@ -1,9 +1,11 @@
 package wasihttp
 
 import (
+	"context"
 	"errors"
 	"math"
 	"strings"
+	"time"
 
 	"github.com/extproc/extproc/abi"
 	"github.com/extproc/extproc/plugin/host"
@@ -13,6 +15,9 @@ import (
 const (
 	maxKeys  = 1000 // in a list of keys that is returned
 	maxBatch = 1000 // keys in a batch
+	// maxBatchBytes is what the values may have that a batch reads: a store that
+	// replicas share has a copy of each made.
+	maxBatchBytes = 64 << 20
 )
 
 // patience is for how many timeouts of the store one exchange or task may wait
@@ -153,17 +158,50 @@ func increment(_ *guest, c *abi.Call) error {
 	return nil
 }
 
-var errBatch = errors.New("more than 1000 keys in a batch")
+var (
+	errBatch      = errors.New("more than 1000 keys in a batch")
+	errBatchBytes = errors.New("the values of a batch have more than 64 MiB")
+)
 
-func getMany(_ *guest, c *abi.Call) error {
-	b, keys := c.Args[0].Obj.(*bucket), c.Args[1].List
+// batch is the calls that are made for several keys. Together they wait for no
+// longer than the exchange may.
+type batch struct {
+	host.Bucket
+	ctx   context.Context
+	end   context.CancelFunc
+	bytes int // read so far
+}
+
+func newBatch(ctx context.Context, b host.Bucket, timeout, waited time.Duration) *batch {
+	if timeout == 0 {
+		return &batch{Bucket: b, ctx: ctx, end: func() {}}
+	}
+	ctx, end := context.WithTimeout(ctx, patience*timeout-waited)
+	return &batch{Bucket: b, ctx: ctx, end: end}
+}
+
+func (g *guest) batch(c *abi.Call) *batch {
+	return newBatch(c.Context(), c.Args[0].Obj.(*bucket), g.mod.services.Store.Timeout, g.waited)
+}
+
+func (b *batch) get(key string) (host.Entry, error) {
+	entry, err := b.Get(b.ctx, key)
+	if b.bytes += len(entry.Value); err == nil && b.bytes > maxBatchBytes {
+		return host.Entry{}, errBatchBytes
+	}
+	return entry, err
+}
+
+func getMany(g *guest, c *abi.Call) error {
+	b, keys := g.batch(c), c.Args[1].List
+	defer b.end()
 	if len(keys) > maxBatch {
 		return dataError(c, errBatch)
 	}
 	list := c.List(len(keys))[:0]
 	for _, k := range keys {
 		key := strings.Clone(k.Str)
-		entry, err := b.Get(c.Context(), key)
+		entry, err := b.get(key)
 		switch {
 		case errors.Is(err, host.ErrNotFound):
 			list = append(list, c.None())
@@ -179,13 +217,14 @@ func getMany(_ *guest, c *abi.Call) error {
 	return nil
 }
 
-func setMany(_ *guest, c *abi.Call) error {
-	b, pairs := c.Args[0].Obj.(*bucket), c.Args[1].List
+func setMany(g *guest, c *abi.Call) error {
+	b, pairs := g.batch(c), c.Args[1].List
+	defer b.end()
 	if len(pairs) > maxBatch {
 		return dataError(c, errBatch)
 	}
 	for _, p := range pairs {
-		if err := b.Put(c.Context(), strings.Clone(p.List[0].Str), raw(p.List[1].Str), host.Always); err != nil {
+		if err := b.Put(b.ctx, strings.Clone(p.List[0].Str), raw(p.List[1].Str), host.Always); err != nil {
 			return dataError(c, err)
 		}
 	}
@@ -193,13 +232,14 @@ func setMany(_ *guest, c *abi.Call) error {
 	return nil
 }
 
-func deleteMany(_ *guest, c *abi.Call) error {
-	b, keys := c.Args[0].Obj.(*bucket), c.Args[1].List
+func deleteMany(g *guest, c *abi.Call) error {
+	b, keys := g.batch(c), c.Args[1].List
+	defer b.end()
 	if len(keys) > maxBatch {
 		return dataError(c, errBatch)
 	}
 	for _, k := range keys {
-		if err := b.Remove(c.Context(), strings.Clone(k.Str), host.Always); err != nil && !errors.Is(err, host.ErrNotFound) {
+		if err := b.Remove(b.ctx, strings.Clone(k.Str), host.Always); err != nil && !errors.Is(err, host.ErrNotFound) {
 			return dataError(c, err)
 		}
 	}

@@ -17,6 +17,7 @@ import (
 // Bounds of what guests may say.
 const (
 	maxPath   = 4 << 10 // bytes of a property's path
+	maxJSON   = 1 << 20 // bytes of a value's text, which takes many times that once it is read
 	maxNested = 32      // maps and lists within each other
 )
 
@@ -124,6 +125,8 @@ func propertySet(g *guest, c *abi.Call) error {
 	}
 	value, err := valueOf(c.Args[1], c.ParamType(1))
 	switch {
+	case errors.Is(err, errJSON):
+		c.Result = c.ErrCase("too-large")
 	case err != nil:
 		c.Result = c.ErrCase("invalid", abi.String(err.Error()))
 	case !ex.SetProperty(name, value):
@@ -157,6 +160,8 @@ func metadataSet(g *guest, c *abi.Call) error {
 	}
 	value, err := valueOf(c.Args[2], c.ParamType(2))
 	switch {
+	case errors.Is(err, errJSON):
+		c.Result = c.ErrCase("too-large")
 	case err != nil:
 		c.Result = c.ErrCase("invalid", abi.String(err.Error()))
 	case !ex.SetMetadata(strings.Clone(namespace), strings.Clone(c.Args[1].Str), value):
@@ -238,7 +243,10 @@ func plain(v plugin.Value) any {
 	return nil
 }
 
-var errNumber = errors.New("no finite number")
+var (
+	errNumber = errors.New("no finite number")
+	errJSON   = errors.New("more than 1 MiB of JSON")
+)
 
 // valueOf is a value that a guest has made. The error is for people.
 func valueOf(v abi.Value, t *canon.Type) (plugin.Value, error) {
@@ -263,6 +271,9 @@ func valueOf(v abi.Value, t *canon.Type) (plugin.Value, error) {
 	case "span":
 		return plugin.Value{Kind: plugin.DurationValue, Int: int64(p.Num)}, nil
 	case "json":
+		if len(p.Str) > maxJSON {
+			return plugin.Value{}, errJSON
+		}
 		var tree any
 		if err := json.Unmarshal([]byte(p.Str), &tree); err != nil {
 			return plugin.Value{}, err
