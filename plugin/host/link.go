@@ -50,7 +50,7 @@ func NewLink(name string, timeout time.Duration, ping func(context.Context) erro
 	l := &Link{name: name, timeout: timeout, ping: ping, log: log, metrics: m}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	l.spell, l.hangUp = context.WithCancel(l.ctx)
-	l.metrics.connected(name, false)
+	l.metrics.connected(l, false)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err := l.probe(); err != nil {
@@ -67,7 +67,7 @@ func (l *Link) Close() {
 	l.cause = errors.New("it is closed")
 	l.mu.Unlock()
 	l.probes.Wait()
-	l.metrics.closed(l.name)
+	l.metrics.closed(l)
 }
 
 // answers are errors that show that the store is there.
@@ -179,7 +179,7 @@ func (l *Link) lost(err error) {
 	l.up.Store(false)
 	l.sound.Store(false)
 	l.cause = err
-	l.metrics.connected(l.name, false)
+	l.metrics.connected(l, false)
 	if !l.told {
 		l.told = true
 		l.log.Warn("the store is not to be reached: calls fail until it is", "store", l.name, "error", err)
@@ -228,7 +228,7 @@ func (l *Link) probe() error {
 	if err == nil && l.ctx.Err() == nil {
 		l.spells.Add(1)
 		l.up.Store(true)
-		l.metrics.connected(l.name, true)
+		l.metrics.connected(l, true)
 	}
 	return err
 }

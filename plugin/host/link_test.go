@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"strings"
@@ -10,6 +11,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // text is what was logged.
@@ -96,4 +99,51 @@ func TestLinkBlames(t *testing.T) {
 	if err := l.Do(t.Context(), "call", func(context.Context) error { return nil }); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("a call after Close: %v", err)
 	}
+}
+
+// TestLinkSucceeded: a store that takes the place of another, as when its
+// configuration has changed, is shown as connected when the other has ended.
+func TestLinkSucceeded(t *testing.T) {
+	metrics := NewServices(nil).StoreMetrics
+	log := slog.New(slog.DiscardHandler)
+	begin := func(answer error) *Link {
+		return NewLink("test", time.Minute, func(context.Context) error { return answer }, log, metrics)
+	}
+	shown := func() string {
+		return strings.Join(gathered(t, metrics, "extproc_store_connected"), " ")
+	}
+	old, lost := begin(nil), begin(io.EOF)
+	if got := shown(); got != "0" {
+		t.Errorf("with one of two gone: %q", got)
+	}
+	lost.Close()
+	next := begin(nil)
+	old.Close()
+	if got := shown(); got != "1" {
+		t.Errorf("after a replacement: %q", got)
+	}
+	next.Close()
+	if got := shown(); got != "" {
+		t.Errorf("after all have ended: %q", got)
+	}
+}
+
+// gathered are the values of a metric.
+func gathered(t *testing.T, c prometheus.Collector, name string) []string {
+	t.Helper()
+	registry := prometheus.NewPedanticRegistry()
+	registry.MustRegister(c)
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var values []string
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			if f.GetName() == name {
+				values = append(values, fmt.Sprint(m.GetGauge().GetValue()))
+			}
+		}
+	}
+	return values
 }

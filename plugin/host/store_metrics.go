@@ -2,6 +2,7 @@ package host
 
 import (
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -14,6 +15,9 @@ type StoreMetrics struct {
 	calls   *prometheus.CounterVec
 	seconds *prometheus.HistogramVec
 	stores  *stores
+
+	mu    sync.Mutex
+	links map[*Link]bool // whether each is connected
 }
 
 // newStoreMetrics makes the metrics, of the memory among stores too.
@@ -26,22 +30,46 @@ func newStoreMetrics(s *stores) *StoreMetrics {
 		Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5},
 	}
 	return &StoreMetrics{
-		up:      prometheus.NewGaugeVec(prometheus.GaugeOpts(opts("connected", "Whether the store is to be reached.")), []string{"store"}),
+		up:      prometheus.NewGaugeVec(prometheus.GaugeOpts(opts("connected", "Whether the store is to be reached; of several of a kind, whether all are.")), []string{"store"}),
 		calls:   prometheus.NewCounterVec(prometheus.CounterOpts(opts("calls_total", "Calls of a store, by what came of them.")), []string{"store", "operation", "result"}),
 		seconds: prometheus.NewHistogramVec(histogram, []string{"store", "operation"}),
 		stores:  s,
+		links:   map[*Link]bool{},
 	}
 }
 
-func (m *StoreMetrics) connected(store string, yes bool) {
-	value := 0.
-	if yes {
-		value = 1
-	}
-	m.up.WithLabelValues(store).Set(value)
+func (m *StoreMetrics) connected(l *Link, yes bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.links[l] = yes
+	m.show(l.name)
 }
 
-func (m *StoreMetrics) closed(store string) { m.up.DeleteLabelValues(store) }
+func (m *StoreMetrics) closed(l *Link) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.links, l)
+	m.show(l.name)
+}
+
+// show sets the gauge of the stores of a name: one that is closed may have a
+// successor already. The lock is held.
+func (m *StoreMetrics) show(name string) {
+	some, value := false, 1.
+	for l, up := range m.links {
+		if l.name == name {
+			some = true
+			if !up {
+				value = 0
+			}
+		}
+	}
+	if !some {
+		m.up.DeleteLabelValues(name)
+		return
+	}
+	m.up.WithLabelValues(name).Set(value)
+}
 
 // results are the words for what came of a call.
 var results = []struct {
