@@ -248,10 +248,10 @@ func numbers(t *testing.T, open Open) {
 	add(math.MinInt64, -1, nil)
 	add(math.MinInt64, 0, host.ErrBadArgument)
 	for _, value := range []string{"", "x", "1.5", " 1", "1 ", "01", "+1", "-0", "9223372036854775808", "1e3"} {
-		put(t, b, "n", value)
+		revision := put(t, b, "n", value)
 		add(1, 0, host.ErrBadArgument)
-		if e, _ := b.Get(t.Context(), "n"); string(e.Value) != value {
-			t.Errorf("%q has become %q", value, e.Value)
+		if e, _ := b.Get(t.Context(), "n"); string(e.Value) != value || e.Revision != revision {
+			t.Errorf("%q of revision %d has become %q of %d", value, revision, e.Value, e.Revision)
 		}
 	}
 }

@@ -27,9 +27,9 @@ end
 for _, k in ipairs(redis.call('ZRANGEBYSCORE', p .. 'expiry', '-inf', now, 'LIMIT', 0, 100)) do drop(k) end
 `
 
-// write makes room for a key and writes it: set says how. Revisions are
-// microseconds, or one more than the last, so that they don't come again even if
-// the last was lost.
+// write makes room for a key and writes it: set says how, or what is wrong.
+// Revisions are microseconds, or one more than the last, so that they don't come
+// again even if the last was lost.
 const write = `
 local function write(k, lifetime, most, set)
   if redis.call('ZSCORE', p .. 'index', k) == false and redis.call('ZCARD', p .. 'index') >= most then
@@ -42,7 +42,8 @@ local function write(k, lifetime, most, set)
   if revision <= last then revision = last + 1 end
   revision = string.format('%.0f', revision)
   redis.call('SET', p .. 'last', revision)
-  set(p .. 'k:' .. k)
+  local wrong = set(p .. 'k:' .. k)
+  if wrong then return wrong end
   redis.call('HSET', p .. 'k:' .. k, 'r', revision)
   redis.call('ZADD', p .. 'index', 0, k)
   if lifetime > 0 then
@@ -86,12 +87,11 @@ var add = redis.NewScript(begin + write + `
 local name = p .. 'k:' .. ARGV[1]
 local v = redis.call('HGET', name, 'v')
 if v and not (v == '0' or string.match(v, '^-?[1-9]%d*$')) then return 'no number' end
-local sum = nil
 local result = write(ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4]), function(name)
-  sum = redis.pcall('HINCRBY', name, 'v', ARGV[2])
+  local sum = redis.pcall('HINCRBY', name, 'v', ARGV[2])
+  if type(sum) == 'table' then return 'no number' end
 end)
 if result ~= 'ok' then return result end
-if type(sum) == 'table' then return 'no number' end
 return redis.call('HGET', name, 'v')
 `)
 
