@@ -161,8 +161,11 @@ func (b *memoryBucket) room(s *space, old *entry, key, value int) bool {
 		size, more = value-len(old.Value), 0
 	}
 	bytes, entries := s.bytes+size-b.limits.Bytes, len(s.entries)+more-b.limits.Entries // too many
-	if size <= 0 {
+	if size <= 0 { // the limits may have been higher
 		bytes = 0
+	}
+	if more == 0 {
+		entries = 0
 	}
 	passing, mortal := s.passing, len(s.expiry)
 	if old != nil && old.index >= 0 { // it doesn't make room for itself
@@ -232,13 +235,19 @@ func Sum(value []byte, by int64) (int64, error) {
 	return n + by, nil
 }
 
-// Keys implements Bucket.
+// Keys implements Bucket. Others don't wait until the keys are in order.
 func (b *memoryBucket) Keys(_ context.Context, from string, most int) ([]string, error) {
+	keys := b.keys(from)
+	slices.Sort(keys)
+	return keys[:min(len(keys), most)], nil
+}
+
+func (b *memoryBucket) keys(from string) []string {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	s := b.spaces[b.name]
 	if s == nil {
-		return nil, nil
+		return nil
 	}
 	var keys []string
 	for key, e := range s.entries {
@@ -246,8 +255,7 @@ func (b *memoryBucket) Keys(_ context.Context, from string, most int) ([]string,
 			keys = append(keys, key)
 		}
 	}
-	slices.Sort(keys)
-	return keys[:min(len(keys), most)], nil
+	return keys
 }
 
 // open is the space, without what is over.

@@ -218,3 +218,25 @@ func BenchmarkMemoryPut(b *testing.B) {
 		_ = d.Put(b.Context(), "key", value, Always)
 	}
 }
+
+// TestFewerEntries: with a limit that is lower than it was, what is there can be
+// written still, and makes nothing else go.
+func TestFewerEntries(t *testing.T) {
+	m := NewMemoryData(DataLimits{Entries: 3})
+	b, passing := m.Bucket("vm", 0), m.Bucket("vm", time.Hour)
+	for key, bucket := range map[string]Bucket{"ever": b, "too": b, "passing": passing} {
+		if err := bucket.Put(t.Context(), key, []byte("x"), Always); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m.limit(DataLimits{Entries: 1})
+	if err := b.Put(t.Context(), "ever", []byte("y"), Always); err != nil {
+		t.Errorf("a value in place of another: %v", err)
+	}
+	if n := m.count().entries; n != 3 {
+		t.Errorf("%d values are left of 3", n)
+	}
+	if err := b.Put(t.Context(), "more", nil, Always); !errors.Is(err, ErrFull) {
+		t.Errorf("one more: %v", err)
+	}
+}
