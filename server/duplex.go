@@ -23,21 +23,16 @@ func (p *process) stream(h *half) (moved bool, err error) {
 	if !h.begun {
 		return false, nil
 	}
-	src := &h.msg.In
-	if h.replaced() {
-		src = &h.msg.Out
-		if src.Ended {
-			h.msg.In.Discard()
-		}
-	}
+	src := h.source()
 	if err := p.drain(h); err != nil {
 		return false, err
 	}
 	for !h.sentEnd && src.Len() > 0 {
-		piece := src.Take(p.windows.take(h.Direction, min(maxPiece, src.Len())))
+		piece := src.Take(p.windows.most(h.Direction, maxPiece))
 		if piece == nil {
 			return moved, nil // the proxy takes no more for now
 		}
+		p.windows.sent(h.Direction, len(piece))
 		moved = moved || h.replaced()
 		h.sentEnd, h.pieced = src.Len() == 0 && h.ends(src), true
 		if err := p.send(h.streamedBody(piece, h.sentEnd)); err != nil {
@@ -64,6 +59,22 @@ func (p *process) stream(h *half) (moved bool, err error) {
 		h.msg.Out.Trailers = nil
 	}
 	return moved, err
+}
+
+// source is the body that goes on: the guest's or the one that came.
+func (h *half) source() *plugin.Body {
+	if !h.replaced() {
+		return &h.msg.In
+	}
+	if h.msg.Out.Ended {
+		h.msg.In.Discard()
+	}
+	return &h.msg.Out
+}
+
+// blocked says whether a part of a body waits until the proxy takes more.
+func (p *process) blocked(h *half) bool {
+	return flows(p.modes.body[h.Direction]) && !h.sentEnd && h.source().Len() > 0
 }
 
 // ends says whether a drained full-duplex body is at its end, and no trailers
@@ -119,13 +130,7 @@ func (h *half) pushMessage(b *extprocv3.HttpBody) {
 // streamMessages sends the messages of gRPC in a body on, each when it is whole. The
 // end is said apart, or by the answer to the trailers.
 func (p *process) streamMessages(h *half) (moved bool, err error) {
-	src := &h.msg.In
-	if h.replaced() {
-		src = &h.msg.Out
-		if src.Ended {
-			h.msg.In.Discard()
-		}
-	}
+	src := h.source()
 	for !h.sentEnd && src.Len() > 0 && p.windows.open(h.Direction) {
 		moved = moved || h.replaced()
 		if err := p.assemble(h, src); err != nil {
@@ -134,7 +139,7 @@ func (p *process) streamMessages(h *half) (moved bool, err error) {
 		if !h.messageWhole() {
 			continue
 		}
-		p.windows.takes[h.Direction] -= int64(len(h.gathered) - grpcPrefix) // it can't be cut
+		p.windows.sent(h.Direction, len(h.gathered)-grpcPrefix) // it can't be cut
 		whole := &extprocv3.StreamedBodyResponse{Body: h.gathered[grpcPrefix:], GrpcMessageCompressed: h.gathered[0] != 0}
 		h.gathered = nil
 		if err := p.send(h.piece(whole)); err != nil {

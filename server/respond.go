@@ -319,7 +319,7 @@ func without(names []string, name string) []string {
 // answerTrailers answers the trailers once the body is out. They always want an
 // answer, be it after a body that was ended early.
 func (p *process) answerTrailers(h *half) error {
-	if h.trailers != owed || len(h.chunks) > 0 {
+	if h.trailers != owed || len(h.chunks) > 0 || p.blocked(h) {
 		return nil
 	}
 	if h.headers == held {

@@ -47,16 +47,16 @@ func (w *windows) arrived(c content) { w.came[c.Direction] += int64(len(c.body.G
 // open says whether the proxy takes anything.
 func (w *windows) open(d plugin.Direction) bool { return !w.on || w.takes[d] > 0 }
 
-// take is how many of n bytes may be sent, which then are counted as sent. They must be
-// less than the window (FlowControlInit).
-func (w *windows) take(d plugin.Direction, n int) int {
+// most is how many of n bytes may be sent: less than the window (FlowControlInit).
+func (w *windows) most(d plugin.Direction, n int) int {
 	if !w.on {
 		return n
 	}
-	n = int(max(min(int64(n), w.takes[d]-1), 0))
-	w.takes[d] -= int64(n)
-	return n
+	return int(max(min(int64(n), w.takes[d]-1), 0))
 }
+
+// sent counts bytes that the proxy is sent.
+func (w *windows) sent(d plugin.Direction, n int) { w.takes[d] -= int64(n) }
 
 // room is what the proxy may send in addition now that so much waits.
 func (w *windows) room(d plugin.Direction, waiting int) int64 {

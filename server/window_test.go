@@ -51,6 +51,49 @@ func TestWindows(t *testing.T) {
 			< qb stream  eos
 			> rh :status: 200 eos
 			< rh`, both, init(10, 4, 100, 0)},
+		{"pieces that waited for room, and the trailers for them", `
+			> qh x-do: stream-request
+			< qh window +90/+0
+			> qb abc
+			< qb stream A window +3/+0
+			> qb def
+			> qt t: 1
+			> window 4
+			< qb stream BC window +3/+0
+			< qb stream DE
+			> window 1
+			< qb stream F
+			< qt =x-more: 1
+			> rh :status: 200 eos
+			< rh`, both, init(10, 2, 100, 0)},
+		{"a body that no plugin looks at, and its trailers", `
+			> qh x-do: pass
+			< qh window +0/+0
+			> qb abc
+			< - drain true/false
+			< qb stream a window +1/+0
+			> qb def
+			> qt t: 1
+			> window 3
+			< qb stream bc window +2/+0
+			< qb stream d window +1/+0
+			> window 100
+			< qb stream ef window +2/+0
+			< qt
+			> rh :status: 200 eos
+			< rh`, both, init(100, 2, 100, 0)},
+		{"a message waits whole, and the trailers for it", `
+			> qh x-do: pass
+			< qh window +0/+0
+			> qb abc
+			< qb stream abc window +3/+0
+			> qb def
+			> qt t: 1
+			> window 3
+			< qb stream def window +3/+0
+			< qt
+			> rh :status: 200 eos
+			< rh`, [2]bodyMode{messages, messages}, init(100, 1, 100, 0)},
 		{"room that the proxy has already is not told again", `
 			> qh x-do: pass eos
 			< qh window +0/+0
