@@ -161,7 +161,8 @@ func (b *memoryBucket) room(s *space, old *entry, key, value int) bool {
 		size, more = value-len(old.Value), 0
 	}
 	bytes, entries := s.bytes+size-b.limits.Bytes, len(s.entries)+more-b.limits.Entries // too many
-	if size <= 0 { // the limits may have been higher
+	// The limits may have been higher.
+	if size <= 0 {
 		bytes = 0
 	}
 	if more == 0 {

@@ -201,17 +201,28 @@ func (b *bucket) Keys(ctx context.Context, from string, most int) ([]string, err
 		if err != nil {
 			return err
 		}
-		all, err := kv.Keys(ctx, jetstream.MetaOnly())
-		if err != nil && !errors.Is(err, jetstream.ErrNoKeysFound) {
+		all, err := kv.ListKeys(ctx)
+		if err != nil {
 			return err
 		}
-		for _, encoded := range all {
+		some := false
+		for encoded := range all.Keys() { // which ends with ctx, without an error
+			some = true
 			if k, ok := unkey(encoded); ok && k >= from {
 				keys = append(keys, k)
 			}
 		}
-		return nil
+		if ctx.Err() != nil && some {
+			return errManyKeys // the store is there
+		}
+		return ctx.Err()
 	})
+	if err != nil {
+		return nil, err
+	}
 	slices.Sort(keys)
-	return keys[:min(len(keys), most)], err
+	keys = slices.Compact(keys) // one that is written meanwhile comes twice
+	return keys[:min(len(keys), most)], nil
 }
+
+var errManyKeys = fmt.Errorf("%w: there are more keys than come in time", host.ErrUnavailable)

@@ -287,3 +287,29 @@ func (o overtaken) GetLastMsgForSubject(ctx context.Context, subject string) (*j
 	}
 	return m, err
 }
+
+// TestKeysTooLate: a list that didn't come in time is not taken for all there is.
+func TestKeysTooLate(t *testing.T) {
+	const many = 2000
+	s := open(t, storetest.StartNATS(t, nil), func(c *plugin.Store) { c.Limits.Entries = many })
+	b := s.Data.Bucket("s", 0)
+	for i := range many {
+		if err := b.Put(t.Context(), fmt.Sprint(i), nil, host.Always); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for spent := time.Duration(0); spent < 10*time.Millisecond; spent += 500 * time.Microsecond {
+		ctx, cancel := context.WithTimeout(t.Context(), spent)
+		keys, err := b.Keys(ctx, "", many)
+		cancel()
+		if err == nil && len(keys) != many {
+			t.Errorf("within %v: %d keys of %d", spent, len(keys), many)
+		}
+		if err != nil && !errors.Is(err, host.ErrUnavailable) {
+			t.Errorf("within %v: %v", spent, err)
+		}
+	}
+	if keys, err := b.Keys(t.Context(), "", many); err != nil || len(keys) != many {
+		t.Errorf("in the end: %d keys, %v", len(keys), err)
+	}
+}
