@@ -66,7 +66,8 @@ func TestRoom(t *testing.T) {
 	await(t, "more to be held", func() bool { return s.memory.used.Load() == 604 })
 }
 
-// TestStreams: of too many streams the next is refused, or passes unseen.
+// TestStreams: of too many streams the next is refused, or passes unseen if nothing
+// of it is lost by that.
 func TestStreams(t *testing.T) {
 	for _, open := range []bool{false, true} {
 		strategy, code := plugin.FailClose, codes.ResourceExhausted
@@ -81,6 +82,15 @@ func TestStreams(t *testing.T) {
 		}
 		if _, err := talk(t, s, msg("qh x-do: pass eos")); status.Code(err) != code {
 			t.Errorf("open %v: ended with %v", open, err)
+		}
+		for _, mode := range [][2]bodyMode{{duplex}, {messages}} {
+			p := meet(t.Context(), t, s)
+			if open {
+				p.play(mode, "> qh x-do: pass\n< immediate 503\nend")
+				p = meet(t.Context(), t, s)
+				p.play(mode, "> qh x-do: pass eos\nend")
+			}
+			p.stop()
 		}
 		ones[0].stop()
 		await(t, "a stream to end", func() bool { return s.live.Load() == 1 })

@@ -138,16 +138,17 @@ func (s *Service) Process(stream extprocv3.ExternalProcessor_ProcessServer) erro
 		return status.Error(codes.Unavailable, plugin.ErrStarting.Error())
 	}
 	s.metrics.started.Inc()
-	defer s.live.Add(-1)
 	if n := s.live.Add(1); s.limits.streams > 0 && n > s.limits.streams {
-		return errors.Join(s.tooMany(set), set.Release())
+		s.live.Add(-1)
+		return errors.Join(s.tooMany(set, stream), set.Release())
 	}
+	defer s.live.Add(-1)
 	return newProcess(s, set, stream).run()
 }
 
 // tooMany refuses a stream beyond the limit, or lets the exchange pass unseen if
 // its plugins may be passed over. That costs next to nothing, as it must.
-func (s *Service) tooMany(set *plugin.Set) error {
+func (s *Service) tooMany(set *plugin.Set, stream extprocv3.ExternalProcessor_ProcessServer) error {
 	s.metrics.refused.Inc()
 	for _, p := range set.Plugins {
 		if p.Spec.FailStrategy != plugin.FailOpen {
@@ -155,8 +156,28 @@ func (s *Service) tooMany(set *plugin.Set) error {
 			return status.Errorf(codes.ResourceExhausted, "%d exchanges are under way", s.limits.streams)
 		}
 	}
+	if !s.passes(stream) {
+		s.metrics.failed.Inc()
+		_ = stream.Send(refusing(plugin.ErrRefused)) // the proxy may be gone
+		return nil
+	}
 	s.metrics.allowed.Inc()
 	return nil
+}
+
+// glance is how long the first message of a stream that is not served may take.
+const glance = time.Second
+
+// passes says whether a stream may end unanswered: of a body that flows, the proxy
+// has not kept what it has sent.
+func (s *Service) passes(stream extprocv3.ExternalProcessor_ProcessServer) bool {
+	in := inbox{stream: stream}
+	req, err := in.nextOr(nil, plugin.Now().In(glance))
+	if req == nil || err != nil || req.GetRequestHeaders().GetEndOfStream() {
+		return true
+	}
+	c := req.GetProtocolConfig()
+	return !flows(c.GetRequestBodyMode()) && (req.GetRequestHeaders() != nil || !flows(c.GetResponseBodyMode()))
 }
 
 func newProcess(s *Service, set *plugin.Set, stream extprocv3.ExternalProcessor_ProcessServer) *process {
