@@ -5,13 +5,15 @@ SHELL := /bin/bash
 FUZZTIME ?= 20s
 SOAKTIME ?= 60s
 TESTFLAGS ?=
+BENCHFLAGS ?=
+BASE ?= origin/main
 GOLANGCI_VERSION := v2.15.0
 GOLANGCI := .tools/bin/golangci-lint-$(GOLANGCI_VERSION)
 
-.PHONY: help build tools guests demo test race check fmt lint generated bench fuzz soak plugins clean
+.PHONY: help build tools guests demo test race check fmt lint generated bench gobench bench-compare fuzz soak plugins clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
 build: ## build bin/extproc
 	go build -o bin/extproc ./cmd/extproc
@@ -54,8 +56,16 @@ generated: tools ## write golden files anew; fails if they were out of date
 	@[ -z "$$(git status --porcelain -- envoy/testdata envoy/compose)" ] || { \
 		git status --short -- envoy/testdata envoy/compose; echo "generated files were out of date: commit them"; exit 1; }
 
-bench: ## run all benchmarks
+bench: build tools ## measure what a plugin costs, with real Envoys, against a server that does nothing; BENCHFLAGS="-rounds 3 -requests 5000"
+	@internal/tools/h2load.sh
+	@go build -o bin/yardstick ./internal/bench/yardstick
+	@go run ./internal/bench $(BENCHFLAGS)
+
+gobench: ## run all Go benchmarks
 	go test -run '^$$' -bench . -benchmem ./...
+
+bench-compare: ## compare the Go benchmarks with those of another revision; BASE=origin/main
+	@internal/tools/bench-compare.sh $(BASE)
 
 fuzz: ## run every fuzz target for FUZZTIME each
 	@internal/tools/fuzz.sh $(FUZZTIME)

@@ -172,6 +172,9 @@ func (e *Envoy) Kill() {
 	<-e.exited
 }
 
+// PID is the process id.
+func (e *Envoy) PID() int { return e.cmd.Process.Pid }
+
 // Exited is closed when Envoy is gone.
 func (e *Envoy) Exited() <-chan struct{} { return e.exited }
 

@@ -50,6 +50,8 @@ internal/envoytest   -> internal/envoyrun                            : the same 
 internal/extprocrun  ->                                              : starts extproc itself
 internal/upstream    -> internal/upstream                            : a service like any other
 internal/importgraph -> internal/checkout                            : this test
+internal/bench       -> envoy, plugin, internal/...                  : a program beside cmd, made of the same parts
+internal/bench/yardstick ->                                          : it must owe us nothing
 internal/demo        -> envoy, plugin, internal/...                  : a program beside cmd, made of the same parts
 internal/guests      -> internal/checkout                            : rebuilds the examples
 internal/storetest   -> plugin/host, internal/checkout                                : what every store has to do, as tests
@@ -59,10 +61,10 @@ internal             -> *                                            : other too
 // theirs lists modules that only some packages may import.
 const theirs = `
 github.com/tetratelabs/wazero                                   -> abi..., plugin, plugin/proxywasm...           : one engine, behind two kinds of guest
-github.com/envoyproxy/go-control-plane/envoy/service/ext_proc   -> server, server/codec, cmd/extproc                           : the protocol is known in one place
+github.com/envoyproxy/go-control-plane/envoy/service/ext_proc   -> server, server/codec, cmd/extproc, internal/bench/yardstick : the protocol is known in one place, and to what that is compared with
 github.com/envoyproxy/go-control-plane/envoy/config             -> envoy, server, server/codec, cmd/extproc                    : the server needs header values, which live there
 github.com/envoyproxy/go-control-plane/envoy/extensions         -> envoy, server                                 : the server needs the processing mode, which lives there
-google.golang.org/grpc                                          -> server, server/rpc, cmd/extproc, internal/upstream, internal/extprocrun : serving is the server's affair
+google.golang.org/grpc                                          -> server, server/rpc, cmd/extproc, internal/upstream, internal/extprocrun, internal/bench/yardstick : serving is the server's affair
 google.golang.org/protobuf                                      -> server, server/codec, envoy, cmd/extproc, internal/upstream, plugin/proxywasm... : protos stay at the edge, which a guest that speaks them to its host is too
 github.com/google/cel-go                                        -> plugin/proxywasm/foreign                      : expressions are functions that guests call
 github.com/nats-io/nats.go                                      -> plugin/host/natsstore                         : each store's client is known in one place

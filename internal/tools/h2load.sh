@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs h2load, which `make soak` makes most of its load with, where Debian's
+# Installs h2load, which `make soak` and `make bench` make load with, where Debian's
 # packages can be had.
 set -euo pipefail
 command -v h2load >/dev/null && exit 0
@@ -10,6 +10,6 @@ if command -v apt-get >/dev/null && { [ -z "$sudo" ] || command -v sudo >/dev/nu
 	$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq nghttp2-client >/dev/null
 fi
 command -v h2load >/dev/null || {
-	echo "make soak: h2load not found; install it (Debian: apt-get install nghttp2-client)" >&2
+	echo "h2load.sh: h2load not found; install it (Debian: apt-get install nghttp2-client)" >&2
 	exit 1
 }

@@ -15,7 +15,7 @@ import (
 
 // Server is a running upstream.
 type Server struct {
-	// Address is host:port.
+	// Address is host:port or unix:///path.
 	Address string
 
 	http *http.Server
@@ -24,11 +24,15 @@ type Server struct {
 
 // Start serves on an address until Close.
 func Start(ctx context.Context, address string) (*Server, error) {
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	network, scheme := "tcp", ""
+	if path, ok := strings.CutPrefix(address, "unix://"); ok {
+		network, scheme, address = "unix", "unix://", path
+	}
+	listener, err := new(net.ListenConfig).Listen(ctx, network, address)
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Address: listener.Addr().String(), grpc: newEchoServer()}
+	s := &Server{Address: scheme + listener.Addr().String(), grpc: newEchoServer()}
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)

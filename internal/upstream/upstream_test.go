@@ -1,11 +1,14 @@
 package upstream_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -49,6 +52,30 @@ func TestEcho(t *testing.T) {
 	got := fmt.Sprint(seen.Proto, " ", seen.Method, " ", seen.Target, " ", seen.Body, " ", seen.Length, " ", seen.Headers["X-Multi"])
 	if want := "HTTP/1.1 PUT /some/path?q=1 hello 5 [1 2]"; got != want {
 		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func TestUnixSocket(t *testing.T) {
+	address := "unix://" + filepath.Join(t.TempDir(), "s")
+	s, err := upstream.Start(t.Context(), address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if s.Address != address {
+		t.Errorf("address %s, expected %s", s.Address, address)
+	}
+	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", strings.TrimPrefix(address, "unix://"))
+	}}}
+	defer client.CloseIdleConnections()
+	resp, err := client.Get("http://upstream/bytes/3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if body, err := io.ReadAll(resp.Body); err != nil || len(body) != 3 {
+		t.Errorf("%d bytes, %v, expected 3", len(body), err)
 	}
 }
 

@@ -1,0 +1,75 @@
+// Bench measures what a plugin costs: real Envoys with no filter, with Envoy's own
+// wasm filter, with the yardstick and with extproc take turns under the same load.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"syscall"
+
+	"github.com/extproc/extproc/internal/envoyrun"
+	"github.com/extproc/extproc/internal/upstream"
+)
+
+type options struct {
+	extproc, yardstick, envoy string
+	out                       string
+	rounds, requests          int
+}
+
+func main() {
+	o := &options{}
+	flag.StringVar(&o.extproc, "extproc", "bin/extproc", "the extproc `program`")
+	flag.StringVar(&o.yardstick, "yardstick", "bin/yardstick", "the yardstick's `program`")
+	flag.StringVar(&o.out, "out", "bench.json", "the `file` to write all figures to")
+	flag.IntVar(&o.rounds, "rounds", 5, "how often all contestants take turns")
+	flag.IntVar(&o.requests, "requests", 20_000, "requests of a turn at concurrency 64 without bodies; other turns make fewer, in proportion")
+	only := flag.String("only", "", "measure contestants whose names fit a `regexp`, and the yardstick")
+	flag.Parse()
+	if err := o.run(*only); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func (o *options) run(only string) (err error) {
+	fit, err := regexp.Compile(only)
+	if err != nil {
+		return fmt.Errorf("-only: %w", err)
+	}
+	if o.rounds < 1 || o.requests < 1 {
+		return fmt.Errorf("-rounds %d -requests %d: expected at least one of each", o.rounds, o.requests)
+	}
+	if o.envoy, err = envoyrun.Binary(); err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	dir, err := os.MkdirTemp("", "bench")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	up, err := upstream.Start(ctx, "unix://"+filepath.Join(dir, "u"))
+	if err != nil {
+		return err
+	}
+	defer up.Close()
+	r := o.newReport()
+	if r.Headers, err = o.measure(ctx, up.Address, chosen(headerContestants, fit), headerLoads()); err != nil {
+		return err
+	}
+	if r.Bodies, err = o.measure(ctx, up.Address, chosen(bodyContestants, fit), bodyLoads()); err != nil {
+		return err
+	}
+	r.LoadAfter = loadAverage()
+	if err := r.write(o.out); err != nil {
+		return err
+	}
+	return r.show(os.Stdout)
+}
