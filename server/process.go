@@ -36,7 +36,8 @@ type process struct {
 	alone   [1]*meter // the meters of a single plugin
 	observed
 
-	begun bool // a message has come
+	// heard is set when a message has come, and begun when one of the six has.
+	heard, begun bool
 	// asked is set when the one override that may be a message of its own is sent.
 	asked bool
 	// flowing is set when a local response goes out as it is written.
@@ -190,7 +191,7 @@ func (p *process) wait() (*extprocv3.ProcessingRequest, error) {
 
 // take puts a message into the exchange and says whether it concerns a plugin.
 func (p *process) take(req *extprocv3.ProcessingRequest) (bool, error) {
-	p.windows.learn(req, p.limits.Queued)
+	p.hear(req)
 	c, ok := read(req)
 	if !ok {
 		return false, nil
@@ -199,7 +200,8 @@ func (p *process) take(req *extprocv3.ProcessingRequest) (bool, error) {
 	p.told.learn(c.Direction, req)
 	first := !p.begun
 	if first {
-		p.begin(req)
+		p.begun = true
+		p.choose()
 	}
 	p.missing(c, first)
 	h := &p.halves[c.Direction]
@@ -217,12 +219,15 @@ func (p *process) take(req *extprocv3.ProcessingRequest) (bool, error) {
 	return !passes, nil
 }
 
-// begin looks at the first message of the stream.
-func (p *process) begin(req *extprocv3.ProcessingRequest) {
-	p.begun = true
-	p.modes.learn(req.GetProtocolConfig())
-	p.mute = req.GetObservabilityMode()
-	p.choose()
+// hear takes over what a message says beside what it shows. The first may show
+// nothing, as one that only tells of windows.
+func (p *process) hear(req *extprocv3.ProcessingRequest) {
+	if !p.heard {
+		p.heard = true
+		p.modes.learn(req.GetProtocolConfig())
+	}
+	p.mute = p.mute || req.GetObservabilityMode()
+	p.windows.learn(req, p.limits.Queued)
 }
 
 // advance lets the plugins act and answers the proxy, until neither can go on. A

@@ -332,14 +332,18 @@ func (p *process) answerTrailers(h *half) error {
 		h.pay()
 	}
 	to := h.msg.In.Trailers
-	if h.replaced() && !h.unseen {
+	// Trailers after the end of a full-duplex body are none that a proxy should send,
+	// and are answered behind it all the same.
+	if h.replaced() && (!h.unseen || flows(p.modes.body[h.Direction])) {
 		if !h.msg.Out.Ended {
 			return nil
 		}
 		if h.msg.Out.Len()+len(h.gathered) > 0 {
 			return fmt.Errorf("adding to the %v after its last part: %w", h.place(plugin.BodyPart, false).Phase, errMode)
 		}
-		to = h.msg.Out.Trailers
+		if !h.unseen {
+			to = h.msg.Out.Trailers
+		}
 	}
 	h.trailers = paid
 	m, rejected, err := mutation(h.msg.In.Trailers, to, h.place(plugin.TrailersPart, false))
