@@ -8,8 +8,8 @@ import (
 	"github.com/extproc/extproc/plugin"
 )
 
-// attributes is what the proxy has told of an exchange beside its messages. The
-// last message's word counts.
+// attributes is what the proxy has told of an exchange beside its messages. Of
+// metadata the last message's word counts, of attributes the first's.
 type attributes struct {
 	// told are the attributes by direction: they come once, with the first message
 	// of each.
@@ -17,10 +17,16 @@ type attributes struct {
 	metadata *corev3.Metadata
 }
 
+// maxTold is how many lists of attributes are kept of a direction. A proxy sends one,
+// with the first message of each.
+const maxTold = 8
+
 // learn keeps what a message tells.
 func (a *attributes) learn(d plugin.Direction, req *extprocv3.ProcessingRequest) {
 	for _, list := range req.GetAttributes() {
-		a.told[d] = append(a.told[d], list)
+		if len(a.told[d]) < maxTold {
+			a.told[d] = append(a.told[d], list)
+		}
 	}
 	if m := req.GetMetadataContext(); m != nil {
 		a.metadata = m

@@ -68,6 +68,10 @@ type chunk struct {
 
 var errOrder = errors.New("message out of order")
 
+// maxOwed is how many body messages may wait for their answers, which empty ones
+// could do without end. A proxy stops long before (2 MB in Envoy).
+const maxOwed = 1 << 16
+
 // take puts a wire message into the exchange.
 func (h *half) take(c content, mode bodyMode) error {
 	switch {
@@ -103,6 +107,9 @@ func (h *half) takeBody(c content, mode bodyMode) error {
 	if !flows(mode) {
 		if h.msg.NoBody || h.trailers != nothing {
 			return fmt.Errorf("%v: %w", c.Phase, errOrder)
+		}
+		if len(h.chunks) >= maxOwed {
+			return fmt.Errorf("%v: %d messages wait for their answers: %w", c.Phase, maxOwed, errOrder)
 		}
 		owed := chunk{last: last}
 		if mode == partial && !last && !h.whole(len(c.body.GetBody())) {

@@ -9,6 +9,8 @@ import (
 
 	modev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/extproc/extproc/plugin"
 )
@@ -45,6 +47,30 @@ func TestProcessHoard(t *testing.T) {
 	last := answers[len(answers)-1]
 	if len(last) != 1 || show(last[0]) != "immediate 503" {
 		t.Errorf("got %v", last)
+	}
+}
+
+// TestProcessOwed: a proxy that sends messages without waiting for answers, which hold
+// nothing, and attributes with each, has its stream ended.
+func TestProcessOwed(t *testing.T) {
+	s, _ := service(t, plugin.FailClose)
+	first, empty := msg("qh x-do: hoard"), msg("qb")
+	first.ProtocolConfig = &extprocv3.ProtocolConfiguration{RequestBodyMode: buffered}
+	empty.Attributes = toldAttributes("source.address=127.0.0.1")
+	msgs := make([]*extprocv3.ProcessingRequest, maxOwed+10)
+	for i := range msgs {
+		msgs[i] = empty
+	}
+	msgs[0] = first
+	var a attributes
+	for _, m := range msgs {
+		a.learn(plugin.Request, m)
+	}
+	if n := len(a.told[plugin.Request]); n != maxTold {
+		t.Errorf("%d lists of attributes are kept", n)
+	}
+	if _, err := talk(t, s, msgs...); status.Code(err) != codes.InvalidArgument {
+		t.Errorf("the stream ended with %v", err)
 	}
 }
 
