@@ -275,24 +275,8 @@ var scripts = map[string]func(*script) error{
 		s.respond("403", "too late")
 		return nil
 	},
-	"callout": func(s *script) error {
-		s.sleep(20 * time.Millisecond)
-		q := &s.ex.Request
-		release(q, with(q.Original, "x-called", "1"), plugin.Untouched)
-		r := s.upstream()
-		s.sleep(20 * time.Millisecond)
-		release(r, with(r.Original, "x-called", "2"), plugin.Untouched)
-		return nil
-	},
-	"callout-slow": func(s *script) error {
-		s.sleep(300 * time.Millisecond)
-		q := &s.ex.Request
-		release(q, with(q.Original, "x-called", "1"), plugin.Untouched)
-		r := s.upstream()
-		s.sleep(300 * time.Millisecond)
-		release(r, with(r.Original, "x-called", "2"), plugin.Untouched)
-		return nil
-	},
+	"callout":      callsOut(20 * time.Millisecond),
+	"callout-slow": callsOut(300 * time.Millisecond),
 	"callout-long": func(s *script) error {
 		s.sleep(time.Minute)
 		return errTest
@@ -393,4 +377,17 @@ var scripts = map[string]func(*script) error{
 		release(r, with(r.Original, "x-bad", "a\x00b", ":path", "/"), plugin.Untouched)
 		return nil
 	},
+}
+
+// callsOut waits for something else before it lets each message go on.
+func callsOut(pause time.Duration) func(*script) error {
+	return func(s *script) error {
+		s.sleep(pause)
+		q := &s.ex.Request
+		release(q, with(q.Original, "x-called", "1"), plugin.Untouched)
+		r := s.upstream()
+		s.sleep(pause)
+		release(r, with(r.Original, "x-called", "2"), plugin.Untouched)
+		return nil
+	}
 }
