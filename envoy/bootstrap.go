@@ -14,8 +14,8 @@ import (
 	"github.com/extproc/extproc/plugin"
 )
 
-// Options say where things are. An address is host:port, [IPv6]:port or
-// unix:///path.
+// Options say where things are. An address is unix:///path, host:port or
+// [IPv6]:port.
 type Options struct {
 	// Listen is where Envoy accepts HTTP/1.1 and HTTP/2 without TLS.
 	Listen string

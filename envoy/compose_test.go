@@ -15,7 +15,7 @@ import (
 // be printed for their plugin, a wasi:http component.
 func TestComposeEnvoy(t *testing.T) {
 	got, err := envoy.Bootstrap(envoy.Options{
-		Listen: "0.0.0.0:10000", Upstream: "upstream:8080", ExtProc: "extproc:9002", Admin: "127.0.0.1:9901",
+		Listen: "0.0.0.0:10000", Upstream: "upstream:8080", ExtProc: "unix:///run/extproc/extproc.sock", Admin: "127.0.0.1:9901",
 	}, envoy.Plugin{
 		Needs: plugin.Needs{
 			Headers: [2]bool{true, true},

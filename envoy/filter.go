@@ -41,7 +41,8 @@ func filter(plugins []Plugin, opts Options) *extprocv3.ExternalProcessor {
 	return &extprocv3.ExternalProcessor{
 		GrpcService: &corev3.GrpcService{
 			TargetSpecifier: &corev3.GrpcService_EnvoyGrpc_{
-				EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{ClusterName: extProcName},
+				// Of the two headers that Envoy would add to each stream, nothing is read.
+				EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{ClusterName: extProcName, SkipEnvoyHeaders: true},
 			},
 		},
 		ProcessingMode:    mode(needs),

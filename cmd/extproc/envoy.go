@@ -34,7 +34,7 @@ func envoyCommand() *cobra.Command {
 	flags.StringVar(&opts.Listen, "listen", "0.0.0.0:10000", "where Envoy accepts requests")
 	flags.StringVar(&opts.Upstream, "upstream", "127.0.0.1:8080", "the service behind Envoy")
 	flags.BoolVar(&opts.UpstreamHTTP2, "upstream-http2", false, "the service behind Envoy speaks HTTP/2, as gRPC services do")
-	flags.StringVar(&opts.ExtProc, "extproc", "127.0.0.1:9002", "where `extproc serve` listens: host:port or unix:///path")
+	flags.StringVar(&opts.ExtProc, "extproc", "127.0.0.1:9002", "where `extproc serve` listens: unix:///path or host:port")
 	flags.DurationVar(&opts.MessageTimeout, "message-timeout", 0, "how long Envoy waits for an answer, as `extproc serve` is to be told; 0 for longer than any plugin may take")
 	flags.DurationVar(&opts.MaxMessageTimeout, "max-message-timeout", 0, "how long Envoy may be asked to wait, as `extproc serve` is to be told; 0 for no asking")
 	flags.StringVar(&opts.Admin, "admin", "127.0.0.1:9901", "where Envoy's admin interface listens; empty for none")

@@ -20,7 +20,6 @@ const (
 	listenPort   = 10000
 	barePort     = 10001
 	upstreamPort = 8080
-	extprocPort  = 9002
 )
 
 // stack is everything the demo runs.
@@ -41,14 +40,14 @@ func start(ctx context.Context, dir string, opts options) (s *stack, err error) 
 			s.stop()
 		}
 	}()
-	addresses, err := localAddresses(listenPort, barePort, upstreamPort, extprocPort)
+	addresses, err := localAddresses(listenPort, barePort, upstreamPort)
 	if err != nil {
 		return s, err
 	}
-	var upstreamAddress, extprocAddress string
-	s.listen, s.bare, upstreamAddress, extprocAddress = addresses[0], addresses[1], addresses[2], addresses[3]
+	s.listen, s.bare = addresses[0], addresses[1]
+	extprocAddress := "unix://" + filepath.Join(dir, "extproc.sock")
 
-	if s.upstream, err = upstream.Start(ctx, upstreamAddress); err != nil {
+	if s.upstream, err = upstream.Start(ctx, addresses[2]); err != nil {
 		return s, fmt.Errorf("upstream: %w", err)
 	}
 	config, err := writeConfig(dir, opts.plugin)
