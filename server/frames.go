@@ -13,17 +13,11 @@ import (
 )
 
 // Methods are the service's for package rpc, which serves them without grpc-go.
-func (s *Service) Methods() map[string]rpc.Handler {
-	buffers := sync.Pool{New: func() any { return new([]byte) }}
-	return map[string]rpc.Handler{
-		extprocv3.ExternalProcessor_Process_FullMethodName: func(st *rpc.Stream) error {
-			f := &frames{Stream: st, buffer: buffers.Get().(*[]byte)}
-			defer func() {
-				if cap(*f.buffer) <= 2*maxPiece {
-					buffers.Put(f.buffer)
-				}
-			}()
-			return s.Process(f)
+func (s *Service) Methods() map[string]rpc.Method {
+	buffers := &sync.Pool{New: func() any { return new([]byte) }}
+	return map[string]rpc.Method{
+		extprocv3.ExternalProcessor_Process_FullMethodName: func(st *rpc.Stream) rpc.Call {
+			return &frames{Stream: st, service: s, buffers: buffers}
 		},
 	}
 }
@@ -31,10 +25,38 @@ func (s *Service) Methods() map[string]rpc.Handler {
 // frames is a stream of package rpc with the messages of the protocol.
 type frames struct {
 	*rpc.Stream
-	buffer *[]byte // of the answer that is being sent
+	service *Service
+	process *process // of the exchange, once it has begun
+	buffers *sync.Pool
 }
 
-var _ extprocv3.ExternalProcessor_ProcessServer = (*frames)(nil)
+var (
+	_ extprocv3.ExternalProcessor_ProcessServer = (*frames)(nil)
+	_ turned                                    = (*frames)(nil)
+)
+
+// Turn implements rpc.Call.
+func (f *frames) Turn() (over bool, err error) {
+	if f.process == nil {
+		if f.process, err = f.service.begin(f); f.process == nil {
+			return true, err
+		}
+	}
+	if err = f.process.serve(); errors.Is(err, errLater) {
+		return false, nil
+	}
+	return true, err
+}
+
+// Poll implements turned.
+func (f *frames) Poll() (*extprocv3.ProcessingRequest, bool, error) {
+	b, ok, err := f.Stream.Poll()
+	if !ok || err != nil {
+		return nil, ok, err
+	}
+	req, err := codec.Unmarshal(b)
+	return req, true, err
+}
 
 // Recv implements extprocv3.ExternalProcessor_ProcessServer.
 func (f *frames) Recv() (*extprocv3.ProcessingRequest, error) {
@@ -47,8 +69,14 @@ func (f *frames) Recv() (*extprocv3.ProcessingRequest, error) {
 
 // Send implements extprocv3.ExternalProcessor_ProcessServer.
 func (f *frames) Send(resp *extprocv3.ProcessingResponse) error {
-	b, err := codec.Append((*f.buffer)[:0], resp)
-	*f.buffer = b
+	buffer := f.buffers.Get().(*[]byte)
+	defer func() {
+		if cap(*buffer) <= 2*maxPiece {
+			f.buffers.Put(buffer)
+		}
+	}()
+	b, err := codec.Append((*buffer)[:0], resp)
+	*buffer = b
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 // waited for too. As long as nothing else is, it needs no goroutine.
 type inbox struct {
 	stream extprocv3.ExternalProcessor_ProcessServer
+	turned turned // the stream, if it is one, else nil
 	// pending holds the outcome of a Recv that runs on a goroutine of its own. It
 	// ends with the stream at the latest, and the channel has room for it.
 	pending chan received
@@ -22,6 +23,24 @@ type inbox struct {
 	over <-chan struct{}
 }
 
+// turned is a stream whose exchange goes on in turns, when something has come: while it
+// waits for nothing else, it holds no goroutine.
+type turned interface {
+	// Poll is Recv that doesn't wait: ok is false if nothing has come.
+	Poll() (req *extprocv3.ProcessingRequest, ok bool, err error)
+	// Ready is readable when there may be something to Poll.
+	Ready() <-chan struct{}
+	// Detach says that the turn is going to wait.
+	Detach()
+	// Wake has the exchange take a turn.
+	Wake()
+}
+
+func newInbox(stream extprocv3.ExternalProcessor_ProcessServer, over <-chan struct{}) inbox {
+	turned, _ := stream.(turned)
+	return inbox{stream: stream, turned: turned, over: over}
+}
+
 type received struct {
 	req *extprocv3.ProcessingRequest
 	err error
@@ -29,6 +48,9 @@ type received struct {
 
 // nextOr is the next message, or nil if wake or due was first. Wake may be nil.
 func (in *inbox) nextOr(wake <-chan struct{}, due plugin.Instant) (*extprocv3.ProcessingRequest, error) {
+	if in.turned != nil {
+		return in.pollOr(wake, due)
+	}
 	if in.pending == nil {
 		pending := make(chan received, 1)
 		in.pending = pending
@@ -51,9 +73,36 @@ func (in *inbox) nextOr(wake <-chan struct{}, due plugin.Instant) (*extprocv3.Pr
 	}
 }
 
+// pollOr is nextOr of a stream that goes on in turns.
+func (in *inbox) pollOr(wake <-chan struct{}, due plugin.Instant) (*extprocv3.ProcessingRequest, error) {
+	for {
+		if req, ok, err := in.turned.Poll(); ok {
+			return req, err
+		}
+		select {
+		case <-wake:
+			return nil, nil
+		default:
+		}
+		in.turned.Detach()
+		select {
+		case <-in.over:
+			return nil, nil
+		case <-wake:
+			return nil, nil
+		case <-in.alarm(due):
+			return nil, nil
+		case <-in.turned.Ready():
+		}
+	}
+}
+
 // only waits for wake or room and takes no message, so that the proxy has to wait
 // too.
 func (in *inbox) only(ctx context.Context, wake, room <-chan struct{}, due plugin.Instant) error {
+	if in.turned != nil {
+		in.turned.Detach()
+	}
 	select {
 	case <-in.over:
 		return nil

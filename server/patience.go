@@ -30,6 +30,9 @@ type patience struct {
 	// exchange goes on on another goroutine, and what elsewhere gets is its end.
 	watch     plugin.Watchdog
 	elsewhere chan error
+	// asleep is set while the exchange waits for its next turn, and overslept when the
+	// watch has woken it: it is over a wait that only a message ends, no more.
+	asleep, overslept bool
 	// before and after are others in the roster.
 	before, after *process
 }
@@ -196,8 +199,40 @@ func (p *process) leaves() bool {
 	return p.leaving
 }
 
-// receive waits for the next message and for nothing else.
-func (p *process) receive(due plugin.Instant) (received, bool) {
+// receive waits for the next message and for nothing else. The error is errElsewhere or
+// errLater if it is waited for without this goroutine.
+func (p *process) receive(due plugin.Instant) (*extprocv3.ProcessingRequest, error) {
+	if p.in.turned != nil {
+		return p.poll(due)
+	}
+	p.sleep(due)
+	req, err := p.in.stream.Recv()
+	if p.watch.Done() {
+		p.in.pending <- received{req, err}
+		return nil, errElsewhere
+	}
+	return req, err
+}
+
+// poll is receive for a stream that goes on in turns.
+func (p *process) poll(due plugin.Instant) (*extprocv3.ProcessingRequest, error) {
+	if p.asleep {
+		p.asleep = false
+		p.overslept = p.watch.Done()
+	}
+	switch req, ok, err := p.in.turned.Poll(); {
+	case ok:
+		return req, err
+	case p.overslept:
+		return p.in.nextOr(nil, due)
+	}
+	p.asleep = true
+	p.sleep(due)
+	return nil, errLater
+}
+
+// sleep has the exchange woken when due has come.
+func (p *process) sleep(due plugin.Instant) {
 	if due == 0 {
 		due = forever
 	}
@@ -209,18 +244,15 @@ func (p *process) receive(due plugin.Instant) (received, bool) {
 	if end := p.end.at(); end != 0 && !p.ousted {
 		p.watch.Hasten(end, p.goElsewhere) // it may have come to be known just now
 	}
-	req, err := p.in.stream.Recv()
-	r := received{req, err}
-	if p.watch.Done() {
-		p.in.pending <- r
-		return received{}, false
-	}
-	return r, true
 }
 
 // goElsewhere has the exchange go on on a goroutine of its own, as this one waits
 // for a message and can't be woken. It gets the message when it comes.
 func (p *process) goElsewhere() {
+	if p.in.turned != nil {
+		p.in.turned.Wake()
+		return
+	}
 	p.in.pending = make(chan received, 1)
 	p.elsewhere = make(chan error, 1)
 	go func() { p.elsewhere <- p.serve() }()

@@ -57,6 +57,8 @@ var (
 	errGone = errors.New("the proxy is gone")
 	// errElsewhere: the exchange goes on on another goroutine.
 	errElsewhere = errors.New("served elsewhere")
+	// errLater: the exchange goes on with its next turn.
+	errLater = errors.New("served later")
 )
 
 // run serves the exchange until the proxy ends the stream or has been told all.
@@ -76,7 +78,7 @@ func (p *process) serve() (err error) {
 			p.logger().Error("exchange panicked", "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
 			err = status.Error(codes.Internal, "internal error")
 		}
-		if !errors.Is(err, errElsewhere) {
+		if !errors.Is(err, errElsewhere) && !errors.Is(err, errLater) {
 			p.ended(err)
 			p.roster.remove(p)
 			p.watch.Close()
@@ -84,6 +86,7 @@ func (p *process) serve() (err error) {
 			p.memory.add(-p.held)
 			p.tell()            // when the chain is closed
 			_ = p.set.Release() // what went wrong is in the log
+			p.live.Add(-1)
 		}
 	}()
 	return p.loop()
@@ -95,7 +98,7 @@ func (p *process) loop() error {
 	for {
 		req, err := p.wait()
 		switch {
-		case errors.Is(err, errElsewhere):
+		case errors.Is(err, errElsewhere), errors.Is(err, errLater):
 			return err
 		case err != nil:
 			return p.leave()
@@ -172,12 +175,9 @@ func (p *process) wait() (*extprocv3.ProcessingRequest, error) {
 		return nil, p.in.only(p.ctx, wake, room, due)
 	}
 	if wake == nil && p.in.pending == nil && p.elsewhere == nil && !p.flowing {
-		r, here := p.receive(due)
-		if !here {
-			return nil, errElsewhere
-		}
-		p.moved = true
-		return r.req, r.err
+		req, err := p.receive(due)
+		p.moved = p.moved || req != nil
+		return req, err
 	}
 	for i := range p.halves {
 		if wake != nil && p.halves[i].msg.In.Len() > p.limits.Queued {

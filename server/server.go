@@ -133,17 +133,25 @@ func (s *Service) Register(g grpc.ServiceRegistrar) {
 
 // Process serves one exchange.
 func (s *Service) Process(stream extprocv3.ExternalProcessor_ProcessServer) error {
+	p, err := s.begin(stream)
+	if p == nil {
+		return err
+	}
+	return p.run()
+}
+
+// begin takes an exchange. Without one, the error is the stream's end.
+func (s *Service) begin(stream extprocv3.ExternalProcessor_ProcessServer) (*process, error) {
 	set := s.current.Acquire()
 	if set == nil {
-		return status.Error(codes.Unavailable, plugin.ErrStarting.Error())
+		return nil, status.Error(codes.Unavailable, plugin.ErrStarting.Error())
 	}
 	s.metrics.started.Inc()
 	if n := s.live.Add(1); s.limits.streams > 0 && n > s.limits.streams {
 		s.live.Add(-1)
-		return errors.Join(s.tooMany(set, stream), set.Release())
+		return nil, errors.Join(s.tooMany(set, stream), set.Release())
 	}
-	defer s.live.Add(-1)
-	return newProcess(s, set, stream).run()
+	return newProcess(s, set, stream), nil
 }
 
 // tooMany refuses a stream beyond the limit, or lets the exchange pass unseen if
@@ -171,7 +179,7 @@ const glance = time.Second
 // passes says whether a stream may end unanswered: of a body that flows, the proxy
 // has not kept what it has sent.
 func (s *Service) passes(stream extprocv3.ExternalProcessor_ProcessServer) bool {
-	in := inbox{stream: stream}
+	in := newInbox(stream, nil)
 	req, err := in.nextOr(nil, plugin.Now().In(glance))
 	if req == nil || err != nil || req.GetRequestHeaders().GetEndOfStream() {
 		return true
@@ -184,7 +192,7 @@ func newProcess(s *Service, set *plugin.Set, stream extprocv3.ExternalProcessor_
 	p := &process{
 		Service: s,
 		ctx:     stream.Context(),
-		in:      inbox{stream: stream, over: s.end.over},
+		in:      newInbox(stream, s.end.over),
 		set:     set,
 	}
 	p.began = time.Now()

@@ -50,8 +50,8 @@ func (o transportOptions) open(service *server.Service, alive *health.Server) (t
 		return g, nil
 	case "frames":
 		methods := service.Methods()
-		methods[healthv1.Health_Check_FullMethodName] = check(alive)
-		methods[healthv1.Health_Watch_FullMethodName] = watch(alive)
+		methods[healthv1.Health_Check_FullMethodName] = check(alive).Method()
+		methods[healthv1.Health_Watch_FullMethodName] = watch(alive).Method()
 		return &framed{rpc.NewServer(methods, rpc.Options{MaxMessage: o.message, Log: o.log}), o.tls}, nil
 	}
 	return nil, fmt.Errorf("--transport: is %q, expected grpc-go or frames", o.kind)

@@ -279,7 +279,7 @@ func FuzzFrames(f *testing.F) {
 	_ = errors.Join(p.WriteSettings(), p.open(1, "Wait", "grpc-timeout", "1m"), p.WriteData(1, false, message("hello")), p.WriteWindowUpdate(1, 7), p.WriteRSTStream(1, 0), p.WritePing(false, [8]byte{}))
 	f.Add(bytes.Clone(b.Bytes()))
 	f.Fuzz(func(t *testing.T, frames []byte) {
-		s := NewServer(methods, Options{})
+		s := NewServer(served(), Options{})
 		client, server := net.Pipe()
 		s.start(server)
 		go func() { _, _ = io.Copy(io.Discard, client) }()

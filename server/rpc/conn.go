@@ -7,15 +7,14 @@ import (
 	"io"
 	"net"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
 )
 
-// conn is a connection. One goroutine reads it; whoever has something to say
-// writes it, see write.go.
+// conn is a connection. One goroutine at a time reads it, see turn.go; whoever has
+// something to say writes it, see write.go.
 type conn struct {
 	srv *Server
 	net net.Conn
@@ -26,19 +25,21 @@ type conn struct {
 	headers headerBlock
 	lastID  uint32 // of the newest stream
 
-	// control counts frames since something moved on.
-	control atomic.Int32
-
 	mu      sync.Mutex
 	changed sync.Cond // of mu: windows, what waits to be written, streams
 	streams map[uint32]*Stream
 	// serving is how many handlers run, for streams that are gone too.
 	serving uint32
 	closed  bool
-	leaving bool        // the client knows that it may open no more streams
-	asked   bool        // a ping is out that asks whether the client lives
-	heard   atomic.Bool // something has come since it was last looked
+	stopped bool // the server's end is that of the connection
+	leaving bool // the client knows that it may open no more streams
+	asked   bool // a ping is out that asks whether the client lives
+	heard   bool // something has come since it was last looked
 
+	control int    // frames since something moved on
+	unwatch func() // ends the watch over a silent client
+
+	reading
 	writer
 	window     int64 // what the client takes, of all streams
 	initial    int64 // what it takes of a new stream
@@ -72,6 +73,7 @@ func newConn(s *Server, nc net.Conn) *conn {
 		srv: s, net: nc, streams: map[uint32]*Stream{},
 		window: initialWindow, initial: initialWindow, maxPayload: initialPayload,
 	}
+	c.role = 1
 	c.changed.L = &c.mu
 	c.source = bufio.NewReaderSize(nc, 32<<10)
 	c.in = http2.NewFramer(io.Discard, c.source)
@@ -82,16 +84,22 @@ func newConn(s *Server, nc net.Conn) *conn {
 	return c
 }
 
-// serve reads the connection to its end.
-func (c *conn) serve() {
-	defer c.srv.ended(c)
-	defer c.end()
-	stop := c.watch()
-	defer stop()
-	err := c.greet()
-	for err == nil {
-		err = c.next()
+// greeting is how a connection begins.
+type greeting struct{ *conn }
+
+// do implements job.
+func (g greeting) do() {
+	g.unwatch = g.watch()
+	if err := g.greet(); err != nil {
+		g.over(err)
+		return
 	}
+	reader{g.conn, 1}.do()
+}
+
+// over ends the connection, of which nothing more can be read. It waits for the
+// calls.
+func (c *conn) over(err error) {
 	var broken connError
 	switch {
 	case errors.As(err, &broken):
@@ -101,6 +109,9 @@ func (c *conn) serve() {
 	default:
 		c.srv.opts.Log.Debug("connection lost", "client", c.net.RemoteAddr(), "error", err)
 	}
+	c.unwatch()
+	c.end()
+	c.srv.ended(c)
 }
 
 // greet exchanges the preface (RFC 9113, 3.4) and says what this side takes.
@@ -131,12 +142,13 @@ func (c *conn) greet() error {
 		return protocolError("the first frame is not SETTINGS")
 	}
 	_ = c.net.SetReadDeadline(time.Time{})
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	return c.take(f)
 }
 
-// next takes one frame.
-func (c *conn) next() error {
-	f, err := c.in.ReadFrame()
+// takeRead takes what the framer has read.
+func (c *conn) takeRead(f http2.Frame, err error) error {
 	if err != nil {
 		var stream http2.StreamError
 		if errors.As(err, &stream) {
@@ -144,9 +156,7 @@ func (c *conn) next() error {
 		}
 		return translate(err)
 	}
-	if !c.heard.Load() {
-		c.heard.Store(true)
-	}
+	c.heard = true
 	return c.take(f)
 }
 
@@ -187,7 +197,7 @@ func (c *conn) take(f http2.Frame) error {
 
 // idles counts a frame that moves nothing on.
 func (c *conn) idles() error {
-	if c.control.Add(1) > maxControl {
+	if c.control++; c.control > maxControl {
 		return connError{http2.ErrCodeEnhanceYourCalm, fmt.Sprintf("%d control frames in a row", maxControl)}
 	}
 	return nil
@@ -197,14 +207,11 @@ func (c *conn) takeSettings(f *http2.SettingsFrame) error {
 	if f.IsAck() {
 		return c.idles()
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	err := f.ForeachSetting(c.set)
 	if err != nil {
 		return translate(err)
 	}
 	c.frame(http2.FrameSettings, http2.FlagSettingsAck, 0, nil)
-	c.flush()
 	c.changed.Broadcast()
 	return c.mayReply()
 }
@@ -239,8 +246,6 @@ func (c *conn) mayReply() error {
 }
 
 func (c *conn) takePing(f *http2.PingFrame) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	if f.IsAck() {
 		if f.Data == leavePing {
 			c.left()
@@ -248,13 +253,10 @@ func (c *conn) takePing(f *http2.PingFrame) error {
 		return c.idles()
 	}
 	c.frame(http2.FramePing, http2.FlagPingAck, 0, f.Data[:])
-	c.flush()
 	return c.mayReply()
 }
 
 func (c *conn) takeWindow(f *http2.WindowUpdateFrame) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	defer c.changed.Broadcast()
 	if f.StreamID == 0 {
 		if c.window += int64(f.Increment); c.window > maxWindow {
@@ -273,8 +275,6 @@ func (c *conn) takeWindow(f *http2.WindowUpdateFrame) error {
 }
 
 func (c *conn) takeReset(f *http2.RSTStreamFrame) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	st, err := c.find(f.StreamID)
 	if st == nil {
 		return err
@@ -301,12 +301,9 @@ func (c *conn) find(id uint32) (*Stream, error) {
 
 func (c *conn) takeData(f *http2.DataFrame) error {
 	length := int64(f.Length) // padding counts (RFC 9113, 6.9.1)
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	if c.received += length; c.received >= connWindow/2 {
 		c.windowUpdate(0, c.received)
 		c.received = 0
-		c.flush()
 	}
 	st, err := c.find(f.StreamID)
 	if st == nil {
@@ -315,15 +312,13 @@ func (c *conn) takeData(f *http2.DataFrame) error {
 	if length == 0 && !f.StreamEnded() {
 		return c.idles()
 	}
-	c.control.Store(0)
+	c.control = 0
 	st.arrived(f.Data(), length, f.StreamEnded())
 	return nil
 }
 
 // resetBroken ends a stream in which the framer has found an error.
 func (c *conn) resetBroken(id uint32, code http2.ErrCode) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	st, err := c.find(id)
 	if st != nil {
 		c.reset(st, code)
@@ -342,7 +337,6 @@ func (c *conn) reset(st *Stream, code http2.ErrCode) {
 func (c *conn) remove(st *Stream) {
 	delete(c.streams, st.id)
 	st.cut()
-	c.changed.Broadcast()
 	c.leave()
 }
 
@@ -354,6 +348,15 @@ func (c *conn) leave() {
 	}
 }
 
+// stop ends the connection at once.
+func (c *conn) stop() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stopped = true
+	_ = c.net.Close() // its reader sees it, and ends all else
+	c.changed.Broadcast()
+}
+
 // end is the end of the connection: of its streams too. It waits for the handlers.
 func (c *conn) end() {
 	c.mu.Lock()
@@ -363,6 +366,7 @@ func (c *conn) end() {
 	for _, st := range c.streams {
 		c.remove(st)
 	}
+	c.spread()
 	c.changed.Broadcast()
 	for c.serving > 0 {
 		c.changed.Wait()
@@ -427,8 +431,8 @@ func (c *conn) lives() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case c.heard.Swap(false):
-		c.asked = false
+	case c.heard:
+		c.heard, c.asked = false, false
 		return true
 	case c.asked:
 		_ = c.net.Close() // the reader sees it

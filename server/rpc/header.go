@@ -71,8 +71,6 @@ func (c *conn) takeFragment(id uint32, fragment []byte, last bool) error {
 	if err := b.decoder.Close(); err != nil {
 		return connError{http2.ErrCodeCompression, "headers are cut off"}
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	if id > c.lastID {
 		return c.open(id)
 	}
@@ -95,10 +93,9 @@ func (c *conn) open(id uint32) error {
 	}
 	c.lastID = id
 	b := &c.headers
-	st := &Stream{c: c, id: id, window: c.initial, wake: make(chan struct{}, 1)}
+	st := &Stream{c: c, id: id, window: c.initial}
 	if uint32(len(c.streams)) >= c.srv.opts.MaxStreams { //nolint:gosec // bounded by what it is compared with
 		c.resetFrame(id, http2.ErrCodeRefusedStream)
-		c.flush()
 		return c.idles()
 	}
 	c.streams[id] = st

@@ -1,6 +1,6 @@
-// Package rpc serves gRPC methods on HTTP/2 frames: messages are bytes, and one
-// goroutine a stream is all that stands between a method and its connection. It
-// does what a proxy asks of one streaming method and no more: no compression, no
+// Package rpc serves gRPC methods on HTTP/2 frames: messages are bytes, and calls run
+// on the goroutine that reads their connection, as long as they are quick. It does
+// what a proxy asks of one streaming method and no more: no compression, no
 // interceptors, no reflection. Which method that is, it does not know.
 //
 // References are to RFC 9113 (HTTP/2) and to gRPC over HTTP2 (PROTOCOL-HTTP2.md).
@@ -14,11 +14,6 @@ import (
 	"sync"
 	"time"
 )
-
-// Handler serves one stream. What it returns becomes the status of the stream: nil
-// is OK, an error of package status is itself, any other is UNKNOWN. The stream is
-// not to be used after it has returned.
-type Handler func(*Stream) error
 
 // Options of a Server. What is 0 has a sensible default.
 type Options struct {
@@ -56,7 +51,8 @@ const (
 // Server serves connections. Its methods may be called at any time.
 type Server struct {
 	opts    Options
-	methods map[string]Handler
+	methods map[string]Method
+	workers
 
 	mu        sync.Mutex
 	conns     map[*conn]bool
@@ -69,7 +65,7 @@ type Server struct {
 var ErrStopped = errors.New("the server is stopped")
 
 // NewServer makes a server of methods by their path: "/package.Service/Method".
-func NewServer(methods map[string]Handler, opts Options) *Server {
+func NewServer(methods map[string]Method, opts Options) *Server {
 	if opts.MaxMessage <= 0 {
 		opts.MaxMessage = 64 << 20
 	}
@@ -86,6 +82,7 @@ func NewServer(methods map[string]Handler, opts Options) *Server {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{opts: opts, methods: methods, conns: map[*conn]bool{}, listeners: map[net.Listener]bool{}}
+	s.jobs, s.over = make(chan job), make(chan struct{})
 	s.idle.L = &s.mu
 	return s
 }
@@ -134,7 +131,7 @@ func (s *Server) start(nc net.Conn) {
 		return
 	}
 	s.conns[c] = true
-	go c.serve()
+	s.do(greeting{c})
 }
 
 func (s *Server) ended(c *conn) {
@@ -169,7 +166,7 @@ func (s *Server) Drain(ctx context.Context) error {
 // Stop ends all connections at once and waits for the handlers to return.
 func (s *Server) Stop() {
 	for _, c := range s.close() {
-		_ = c.net.Close() // ends its reader, which ends all else
+		c.stop()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -182,7 +179,10 @@ func (s *Server) Stop() {
 func (s *Server) close() []*conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.draining = true
+	if !s.draining {
+		s.draining = true
+		close(s.over)
+	}
 	for l := range s.listeners {
 		_ = l.Close()
 	}

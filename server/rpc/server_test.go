@@ -27,6 +27,26 @@ func (raw) Name() string                       { return "raw" }
 func (raw) Marshal(v any) ([]byte, error)      { return *v.(*[]byte), nil }
 func (raw) Unmarshal(data []byte, v any) error { *v.(*[]byte) = bytes.Clone(data); return nil }
 
+// echoing is a call in turns that sends what it gets.
+type echoing struct{ *Stream }
+
+func (e echoing) Turn() (bool, error) {
+	for {
+		m, ok, err := e.Poll()
+		switch {
+		case !ok:
+			return false, nil
+		case errors.Is(err, io.EOF):
+			return true, nil
+		case err != nil:
+			return true, err
+		}
+		if err := e.Send(m); err != nil {
+			return true, err
+		}
+	}
+}
+
 // methods are what the test's server serves.
 var methods = map[string]Handler{
 	"/test.T/Echo": func(s *Stream) error {
@@ -59,6 +79,22 @@ var methods = map[string]Handler{
 	},
 }
 
+// served are methods, and some in turns.
+func served() map[string]Method {
+	all := map[string]Method{
+		"/test.T/EchoInTurns":  func(s *Stream) Call { return echoing{s} },
+		"/test.T/PanicInTurns": func(s *Stream) Call { return panicking{} },
+	}
+	for name, handler := range methods {
+		all[name] = handler.Method()
+	}
+	return all
+}
+
+type panicking struct{}
+
+func (panicking) Turn() (bool, error) { panic("oops") }
+
 // serve starts a server of the test's methods.
 func serve(t testing.TB, opts Options) (*Server, string) {
 	t.Helper()
@@ -67,7 +103,7 @@ func serve(t testing.TB, opts Options) (*Server, string) {
 		t.Fatal(err)
 	}
 	opts.Log = slog.New(slog.DiscardHandler)
-	s := NewServer(methods, opts)
+	s := NewServer(served(), opts)
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(l) }()
 	t.Cleanup(func() {
@@ -118,16 +154,18 @@ func echo(t testing.TB, st grpc.ClientStream, message []byte) {
 func TestEcho(t *testing.T) {
 	_, address := serve(t, Options{})
 	cc := dial(t, address)
-	st := call(t.Context(), t, cc, "Echo")
-	for _, n := range []int{0, 1, 5, 16379, 16380, 65530, 65531, 65536, 256 << 10, 256<<10 + 1, 5 << 20} {
-		echo(t, st, bytes.Repeat([]byte{byte(n), 1, 2}, n/3+1)[:n])
-	}
-	if err := st.CloseSend(); err != nil {
-		t.Fatal(err)
-	}
-	var got []byte
-	if err := st.RecvMsg(&got); !errors.Is(err, io.EOF) {
-		t.Errorf("at the end: %v", err)
+	for _, method := range []string{"Echo", "EchoInTurns"} {
+		st := call(t.Context(), t, cc, method)
+		for _, n := range []int{0, 1, 5, 16379, 16380, 65530, 65531, 65536, 256 << 10, 256<<10 + 1, 5 << 20} {
+			echo(t, st, bytes.Repeat([]byte{byte(n), 1, 2}, n/3+1)[:n])
+		}
+		if err := st.CloseSend(); err != nil {
+			t.Fatal(err)
+		}
+		var got []byte
+		if err := st.RecvMsg(&got); !errors.Is(err, io.EOF) {
+			t.Errorf("%s, at the end: %v", method, err)
+		}
 	}
 }
 
@@ -138,7 +176,7 @@ func TestManyStreams(t *testing.T) {
 	var all sync.WaitGroup
 	for i := range 500 {
 		all.Go(func() {
-			st := call(t.Context(), t, cc, "Echo")
+			st := call(t.Context(), t, cc, []string{"Echo", "EchoInTurns"}[i%2])
 			for j := range 5 {
 				echo(t, st, fmt.Appendf(nil, "%d of %d %s", j, i, strings.Repeat("x", i*20)))
 			}
@@ -164,6 +202,7 @@ func TestStatus(t *testing.T) {
 		{"Fail", "a", codes.FailedPrecondition, "100 % wrong\nindeed: ü"},
 		{"Plain", "a", codes.Unknown, "plain"},
 		{"Panic", "a", codes.Internal, "internal error"},
+		{"PanicInTurns", "a", codes.Internal, "internal error"},
 		{"Missing", "a", codes.Unimplemented, "unknown method /test.T/Missing"},
 		{"Echo", strings.Repeat("x", 1001), codes.ResourceExhausted, "a message of 1001 bytes, the largest that is taken has 1000"},
 	} {
@@ -194,7 +233,7 @@ func TestMetadata(t *testing.T) {
 func TestCancel(t *testing.T) {
 	s, address := serve(t, Options{})
 	cc := dial(t, address)
-	for _, method := range []string{"Wait", "Child", "Echo"} {
+	for _, method := range []string{"Wait", "Child", "Echo", "EchoInTurns"} {
 		ctx, cancel := context.WithCancel(t.Context())
 		st := call(ctx, t, cc, method)
 		m := []byte("a")
@@ -320,12 +359,17 @@ func TestBackPressure(t *testing.T) {
 // BenchmarkStream is a stream of two messages each way, as an exchange with a
 // proxy is, many side by side.
 func BenchmarkStream(b *testing.B) {
-	for _, peer := range []string{"frames", "grpc-go"} {
+	for _, peer := range []string{"in turns", "frames", "grpc-go"} {
 		b.Run(peer, func(b *testing.B) {
 			var address string
-			if peer == "frames" {
+			method := "Echo"
+			switch peer {
+			case "in turns":
+				method = "EchoInTurns"
+				fallthrough
+			case "frames":
 				_, address = serve(b, Options{})
-			} else {
+			default:
 				address = reference(b)
 			}
 			cc := dial(b, address)
@@ -335,7 +379,7 @@ func BenchmarkStream(b *testing.B) {
 				m := make([]byte, 500)
 				for pb.Next() {
 					ctx, cancel := context.WithCancel(b.Context())
-					st := call(ctx, b, cc, "Echo")
+					st := call(ctx, b, cc, method)
 					echo(b, st, m)
 					echo(b, st, m)
 					cancel()

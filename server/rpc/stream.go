@@ -3,9 +3,7 @@ package rpc
 import (
 	"context"
 	"encoding/binary"
-	"fmt"
 	"io"
-	"runtime/debug"
 	"time"
 
 	"golang.org/x/net/http2"
@@ -15,17 +13,17 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// Stream is one call of a method. Recv, Send and Ready are for its handler's
-// goroutine, or for one that stands in for it; the methods of context.Context may
-// be called from anywhere.
+// Stream is one call of a method. Poll, Recv, Send and Detach are for its turns, or
+// for a goroutine that stands in for one; the other methods may be called from
+// anywhere.
 //
 // All its fields are of conn.mu but those that never change.
 type Stream struct {
 	c      *conn
 	id     uint32
-	method Handler
+	method Method
 	fields []hpack.HeaderField
-	wake   chan struct{} // readable when Recv has something new
+	call   Call
 
 	queue   [][]byte // messages that have come
 	queued  int64    // their bytes
@@ -37,11 +35,16 @@ type Stream struct {
 	ended   bool  // no more will come
 	broken  error // what comes can't be used
 
-	window   int64 // what the client takes
-	answered bool  // the headers of the answer are sent
-	started  bool  // the handler is
-	gone     bool  // the stream is over
-	err      error // why the context is done
+	window   int64         // what the client takes
+	answered bool          // the headers of the answer are sent
+	started  bool          // its call is
+	gone     bool          // the stream is over
+	turning  bool          // a turn is under way, or due
+	news     bool          // there is something that the turn may not have seen
+	detached bool          // the turn waits for something, or has
+	role     uint64        // of the reader that runs the turn, 0 if none does
+	wake     chan struct{} // readable when Recv has something new; made when it is asked for
+	err      error         // why the context is done
 	timer    *time.Timer
 	deadline time.Time // zero if there is none
 	done     chan struct{}
@@ -56,22 +59,10 @@ const prefixSize = 5
 // errGone is what a stream's methods return when its client has given it up.
 var errGone = status.FromContextError(context.Canceled).Err()
 
-// Recv is the next message, of which the caller becomes the owner. The error is
-// io.EOF when the client has sent its last, and one of package status otherwise.
-func (s *Stream) Recv() ([]byte, error) {
-	for {
-		if m, ok, err := s.poll(); ok {
-			return m, err
-		}
-		<-s.wake
-	}
-}
-
-// Ready is readable when Recv may have something to return.
-func (s *Stream) Ready() <-chan struct{} { return s.wake }
-
-// Poll is Recv if it need not wait.
-func (s *Stream) poll() (message []byte, ok bool, err error) {
+// Poll is the next message, of which the caller becomes the owner; ok is false if
+// there is none yet. The error is io.EOF when the client has sent its last, and one
+// of package status otherwise.
+func (s *Stream) Poll() (message []byte, ok bool, err error) {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
 	s.waiting = false
@@ -80,6 +71,7 @@ func (s *Stream) poll() (message []byte, ok bool, err error) {
 		return nil, true, status.FromContextError(s.err).Err()
 	case len(s.queue) > 0:
 		message = s.queue[0]
+		s.queue[0] = nil
 		s.queue = s.queue[1:]
 		s.queued -= int64(len(message) + prefixSize)
 		s.credit(s.queued + int64(s.have))
@@ -89,9 +81,31 @@ func (s *Stream) poll() (message []byte, ok bool, err error) {
 	case s.ended:
 		return nil, true, io.EOF
 	}
-	s.waiting = true
+	s.waiting, s.news = true, false
 	s.credit(0) // or a message larger than the window would never be whole
 	return nil, false, nil
+}
+
+// Recv is Poll that waits.
+func (s *Stream) Recv() ([]byte, error) {
+	for {
+		if m, ok, err := s.Poll(); ok {
+			return m, err
+		}
+		s.Detach()
+		<-s.Ready()
+	}
+}
+
+// Ready is readable when there may be something to Poll.
+func (s *Stream) Ready() <-chan struct{} {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	if s.wake == nil {
+		s.wake = make(chan struct{}, 1)
+		s.wake <- struct{}{}
+	}
+	return s.wake
 }
 
 // credit lets the client send more in place of what need not be kept.
@@ -102,7 +116,7 @@ func (s *Stream) credit(keep int64) {
 	}
 	s.owed -= n
 	s.c.windowUpdate(s.id, n)
-	s.c.flush()
+	s.push()
 }
 
 // arrived takes what has come for the stream, which took length bytes of its
@@ -132,10 +146,10 @@ func (s *Stream) arrived(data []byte, length int64, end bool) {
 		}
 		return
 	}
-	s.notify()
-	if !s.started {
-		s.start()
+	if !s.started && !s.start() {
+		return
 	}
+	s.rouse()
 }
 
 // assemble takes bytes of a message and returns what follows it.
@@ -171,47 +185,22 @@ func (s *Stream) assemble(data []byte) []byte {
 	return data[n:]
 }
 
-func (s *Stream) notify() {
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
-}
-
-// start starts the handler. While too many run, of this connection, it is not read
-// any further: streams that are opened and reset cost nothing then.
-func (s *Stream) start() {
+// start says whether the call may take turns. While too many are under way, of this
+// connection, it is not read any further: streams that are opened and reset cost
+// nothing then.
+func (s *Stream) start() bool {
 	c := s.c
-	for c.serving >= c.srv.opts.MaxStreams && !c.closed {
+	c.waiting = true
+	for c.serving >= c.srv.opts.MaxStreams && !c.stopped {
 		c.changed.Wait()
 	}
+	c.waiting = false
 	if s.gone {
-		return
+		return false
 	}
 	s.started = true
 	c.serving++
-	go s.run()
-}
-
-func (s *Stream) run() {
-	err := s.handle()
-	s.c.mu.Lock()
-	defer s.c.mu.Unlock()
-	s.c.serving--
-	if !s.gone {
-		s.c.finish(s, err)
-	}
-	s.c.changed.Broadcast()
-}
-
-func (s *Stream) handle() (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			s.c.srv.opts.Log.Error("a handler panicked", "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
-			err = status.Error(codes.Internal, "internal error")
-		}
-	}()
-	return s.method(s)
+	return true
 }
 
 // cut ends the stream for its handler.
@@ -231,6 +220,7 @@ func (s *Stream) limit(d time.Duration) {
 		if !s.started && !s.gone {
 			s.c.finish(s, status.FromContextError(s.err).Err())
 		}
+		s.c.spread()
 	})
 }
 
@@ -250,7 +240,7 @@ func (s *Stream) cancel(err error) {
 		go (*f)()
 	}
 	s.after = nil
-	s.notify()
+	s.rouse()
 	s.c.changed.Broadcast() // a Send may wait
 }
 

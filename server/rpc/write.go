@@ -118,7 +118,7 @@ func (s *Stream) Send(message []byte) error {
 	if s.gone {
 		return errGone
 	}
-	c.control.Store(0)
+	c.control = 0
 	if !s.answered {
 		s.answered = true
 		c.frame(http2.FrameHeaders, http2.FlagHeadersEndHeaders, s.id, answerHeaders)
@@ -143,8 +143,18 @@ func (s *Stream) Send(message []byte) error {
 		}
 		sent = end
 	}
-	c.flush()
+	s.push()
 	return nil
+}
+
+// batch is how many bytes of answers may wait until the reader comes to write them.
+const batch = 32 << 10
+
+// push has what waits written: by the reader, if this is its turn, and now otherwise.
+func (s *Stream) push() {
+	if s.role == 0 || s.role != s.c.role || len(s.c.out) > batch {
+		s.c.flush()
+	}
 }
 
 // room waits until there is room for some of n bytes and says for how many.
@@ -168,6 +178,7 @@ func (s *Stream) room(n int) (int, error) {
 			c.flush() // which lets go of the lock: look again
 			continue
 		}
+		s.detach() // the reader hears of windows
 		c.changed.Wait()
 	}
 }
@@ -188,7 +199,7 @@ func (c *conn) finish(s *Stream, err error) {
 		c.resetFrame(s.id, http2.ErrCodeNo)
 	}
 	c.remove(s)
-	c.flush()
+	s.push()
 }
 
 // maxStatus is the length of a status message beyond which it is cut.
