@@ -63,8 +63,7 @@ type link struct {
 	over   bool      // it will not be stepped any more
 	until  Instant   // when its time for the exchange is over
 	local  bool      // it answers in the upstream's place
-	wake   <-chan struct{}
-	relay  *relay
+	wake   *Bell
 }
 
 // Init readies a chain for an exchange, whose Attributes are set. No plugin is started before the request
@@ -146,9 +145,8 @@ func (c *Chain) next() int {
 	return -1
 }
 
-// Wake is nil, or becomes readable when a plugin wants a step although nothing
-// has arrived.
-func (c *Chain) Wake() <-chan struct{} { return c.wakes.wake }
+// Wake is nil, or is rung when a plugin wants a step although nothing has arrived.
+func (c *Chain) Wake() *Bell { return c.wakes.wake }
 
 // Local says whether the response is one in place of the upstream's.
 func (c *Chain) Local() bool { return c.local }
@@ -186,6 +184,9 @@ func (c *Chain) run(ctx context.Context, i int) error {
 	begin := elapsed()
 	st, err := l.guest.Step(ctx)
 	c.watch.Ran(i, elapsed()-begin)
+	if l.wake != nil && l.wake != st.Wake {
+		l.wake.Listen(nil)
+	}
 	l.wake = st.Wake
 	if r := &l.ex.Response; !l.local && r.Released && !r.Arrived {
 		l.local = true
@@ -219,11 +220,10 @@ func (c *Chain) answer(i int) {
 
 // close finishes a guest, wherever it stands.
 func (l *link) close() {
-	l.over, l.due, l.wake = true, false, nil
-	if l.relay != nil {
-		l.relay.end()
-		l.relay = nil
+	if l.wake != nil {
+		l.wake.Listen(nil) // it may be another exchange's soon
 	}
+	l.over, l.due, l.wake = true, false, nil
 	if l.guest != nil {
 		l.guest.Close()
 		l.guest = nil

@@ -102,15 +102,13 @@ func TestChainSharesChunks(t *testing.T) {
 // TestChainPressure: a reader that waits for something else holds up the plugins
 // before it, and through them the proxy.
 func TestChainPressure(t *testing.T) {
-	wake := make(chan struct{})
+	wake, woken := NewBell(), false
 	waiting := func(ex *Exchange) (Status, error) {
-		select {
-		case <-wake:
+		if woken {
 			return echo(ex)
-		default:
-			ex.Request.WantBody = true
-			return Status{Wake: wake}, nil
 		}
+		ex.Request.WantBody = true
+		return Status{Wake: wake}, nil
 	}
 	c, ex, _, _ := chainOf(t, FailClose, echo, echo, waiting)
 	begin(ex)
@@ -125,7 +123,8 @@ func TestChainPressure(t *testing.T) {
 	if c.Wake() == nil {
 		t.Fatal("nothing is waited for")
 	}
-	close(wake)
+	woken = true
+	wake.Ring()
 	got := 0
 	ex.Request.In.Ended = true
 	for !ex.Request.Out.Ended {
@@ -260,13 +259,13 @@ func TestChainFail(t *testing.T) {
 }
 
 // TestChainWakes: several plugins wait at once, and the one is stepped whose time
-// has come. A wake that comes after a plugin has gone stays in its channel.
+// has come. A wake that comes after a plugin has gone stays with its bell.
 func TestChainWakes(t *testing.T) {
-	var wakes [3]chan struct{}
+	var wakes [3]*Bell
 	var steps [3]int
 	var guests []func(*Exchange) (Status, error)
 	for i := range wakes {
-		wakes[i] = make(chan struct{}, 1)
+		wakes[i] = NewBell()
 		guests = append(guests, func(ex *Exchange) (Status, error) {
 			ex.Request.pass()
 			steps[i]++
@@ -279,9 +278,9 @@ func TestChainWakes(t *testing.T) {
 	for round := range 100 {
 		i := round % 3
 		before := steps
-		wakes[i] <- struct{}{}
+		wakes[i].Ring()
 		select {
-		case <-c.Wake():
+		case <-c.Wake().Rung():
 		case <-time.After(5 * time.Second):
 			t.Fatalf("round %d: the wake is lost", round)
 		}
@@ -292,9 +291,8 @@ func TestChainWakes(t *testing.T) {
 		}
 	}
 	c.Close()
-	wakes[1] <- struct{}{}
-	time.Sleep(10 * time.Millisecond)
-	if len(wakes[1]) != 1 {
+	wakes[1].Ring()
+	if !wakes[1].Still() {
 		t.Error("the wake of a plugin that has gone was taken")
 	}
 }

@@ -105,7 +105,7 @@ func (p *proxy) run() {
 		if p.chain.Wake() == nil {
 			p.t.Fatalf("stuck: %+v", p.out)
 		}
-		<-p.chain.Wake()
+		<-p.chain.Wake().Rung()
 	}
 	p.t.Fatal("no end")
 }

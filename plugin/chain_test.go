@@ -37,7 +37,8 @@ type simple struct {
 	ex     *Exchange
 	count  *int
 	waited [2]bool
-	timer  chan struct{}
+	timer  *Bell
+	over   time.Time
 	read   [2]strings.Builder
 }
 
@@ -68,18 +69,13 @@ func (g *simple) Step(context.Context) (Status, error) {
 			continue
 		}
 		if g.waits && !g.waited[d] {
-			g.waited[d], g.timer = true, make(chan struct{})
-			timer := g.timer
-			time.AfterFunc(time.Millisecond, func() { close(timer) })
+			g.waited[d], g.timer, g.over = true, NewBell(), time.Now().Add(time.Millisecond)
+			time.AfterFunc(time.Millisecond, g.timer.Ring)
 		}
-		if g.timer != nil {
-			select {
-			case <-g.timer:
-				g.timer = nil
-			default:
-				return Status{Wake: g.timer}, nil
-			}
+		if g.timer != nil && time.Now().Before(g.over) {
+			return Status{Wake: g.timer}, nil
 		}
+		g.timer = nil
 		if err := g.act(d, m); err != nil {
 			return Status{}, err
 		}

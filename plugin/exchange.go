@@ -140,10 +140,10 @@ type Status struct {
 	// Done: the guest has finished and will not touch the exchange again. What
 	// its plans say still holds.
 	Done bool
-	// Wake, if not nil, becomes readable when something outside the exchange
-	// (a callout, a timer) lets the guest go on; the guest then wants a step
-	// although nothing arrived.
-	Wake <-chan struct{}
+	// Wake, if not nil, is rung when something outside the exchange (a callout, a
+	// timer) lets the guest go on; the guest then wants a step although nothing
+	// arrived.
+	Wake *Bell
 }
 
 // Guest is a plugin at work on one exchange.

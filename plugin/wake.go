@@ -1,90 +1,97 @@
 package plugin
 
-import "sync/atomic"
+import "sync"
 
-// wakes makes one channel of those that the plugins of a chain wait for. As long
-// as one waits, it is that one's.
-type wakes struct {
-	wake   <-chan struct{}
-	merged chan struct{}
+// Bell is rung when something outside an exchange lets a guest go on. It outlives the
+// exchange that it is used for: a ring that comes late is one step too many, no more.
+type Bell struct {
+	rung chan struct{}
+
+	mu       sync.Mutex
+	listener Waker
 }
 
-// relay passes the wake of one plugin on to the channel of all. It takes the wake
-// from the plugin's channel, and so must have ended before another exchange uses
-// that.
-type relay struct {
-	from  <-chan struct{}
-	stop  chan struct{}
-	ended chan struct{}
-	woken atomic.Bool
-}
+// Waker is told of rings.
+type Waker interface{ Wake() }
 
-func (r *relay) run(to chan<- struct{}) {
-	defer close(r.ended)
+// NewBell makes a bell.
+func NewBell() *Bell { return &Bell{rung: make(chan struct{}, 1)} }
+
+// Ring rings the bell. It may be called from anywhere.
+func (b *Bell) Ring() {
 	select {
-	case <-r.from:
-		r.woken.Store(true)
-		select {
-		case to <- struct{}{}:
-		default:
-		}
-	case <-r.stop:
+	case b.rung <- struct{}{}:
+	default:
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.listener != nil {
+		b.listener.Wake()
 	}
 }
 
-// end waits for the relay to end.
-func (r *relay) end() {
-	close(r.stop)
-	<-r.ended
+// Wake implements Waker: a bell may be rung by others.
+func (b *Bell) Wake() { b.Ring() }
+
+// Rung is readable when the bell was rung, once. That of nil never is.
+func (b *Bell) Rung() <-chan struct{} {
+	if b == nil {
+		return nil
+	}
+	return b.rung
 }
 
-// collect has those links stepped that may have been woken. It isn't known whether
-// the only one that waits was.
+// Ringing says whether the bell was rung and nobody has heard it yet.
+func (b *Bell) Ringing() bool { return b != nil && len(b.rung) > 0 }
+
+// Still takes back a ring, and says whether there was one.
+func (b *Bell) Still() bool {
+	select {
+	case <-b.Rung():
+		return true
+	default:
+		return false
+	}
+}
+
+// Listen has the listener, nil for none, told of rings from now on, in place of who
+// was before.
+func (b *Bell) Listen(listener Waker) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.listener = listener
+}
+
+// wakes makes one bell of those that the plugins of a chain wait for.
+type wakes struct {
+	wake   *Bell
+	merged *Bell
+}
+
+// collect has those links stepped that were woken.
 func (w *wakes) collect(links []link) {
 	for i := range links {
-		l := &links[i]
-		switch {
-		case l.wake == nil:
-		case l.relay == nil:
-			l.notify()
-		case l.relay.woken.Load():
-			l.relay = nil
+		if l := &links[i]; l.wake.Still() {
 			l.notify()
 		}
 	}
 }
 
-// arm readies the channel of all for the channels that the links wait for now.
+// arm has the bell of all rung by those that the links wait for now.
 func (w *wakes) arm(links []link) {
-	waiting, relays := 0, 0
 	w.wake = nil
 	for i := range links {
 		l := &links[i]
-		if l.relay != nil && l.relay.from != l.wake {
-			l.relay.end() // of a wake that is not waited for any more
-			l.relay = nil
-		}
-		if l.wake != nil {
-			waiting++
-			w.wake = l.wake
-		}
-		if l.relay != nil {
-			relays++
-		}
-	}
-	if waiting < 2 && relays == 0 {
-		return
-	}
-	if w.merged == nil {
-		w.merged = make(chan struct{}, 1)
-	}
-	w.wake = w.merged
-	for i := range links {
-		l := &links[i]
-		if l.wake == nil || l.relay != nil {
+		if l.wake == nil {
 			continue
 		}
-		l.relay = &relay{from: l.wake, stop: make(chan struct{}), ended: make(chan struct{})}
-		go l.relay.run(w.merged)
+		if w.merged == nil {
+			w.merged = NewBell()
+		}
+		w.wake = w.merged
+		l.wake.Listen(w.merged)
+		if l.wake.Ringing() {
+			w.merged.Ring()
+		}
 	}
 }

@@ -74,7 +74,7 @@ func (s *script) Close() {
 }
 
 // yield waits for the next step.
-func (s *script) yield(wake <-chan struct{}) {
+func (s *script) yield(wake *plugin.Bell) {
 	s.turn <- turn{status: plugin.Status{Wake: wake}}
 	if !<-s.resume {
 		panic(closedError{})
@@ -90,15 +90,11 @@ func (s *script) until(what func() bool) {
 
 // sleep waits as for a callout.
 func (s *script) sleep(d time.Duration) {
-	wake := make(chan struct{})
-	time.AfterFunc(d, func() { close(wake) })
-	for {
-		select {
-		case <-wake:
-			return
-		default:
-			s.yield(wake)
-		}
+	wake := plugin.NewBell()
+	over := time.Now().Add(d)
+	time.AfterFunc(d, wake.Ring)
+	for time.Now().Before(over) {
+		s.yield(wake)
 	}
 }
 

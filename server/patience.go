@@ -31,7 +31,7 @@ type patience struct {
 	watch     plugin.Watchdog
 	elsewhere chan error
 	// asleep is set while the exchange waits for its next turn, and overslept when the
-	// watch has woken it: it is over a wait that only a message ends, no more.
+	// watch has woken it: there are timers from then on.
 	asleep, overslept bool
 	// before and after are others in the roster.
 	before, after *process
@@ -199,12 +199,9 @@ func (p *process) leaves() bool {
 	return p.leaving
 }
 
-// receive waits for the next message and for nothing else. The error is errElsewhere or
-// errLater if it is waited for without this goroutine.
+// receive waits for the next message and for nothing else. The error is errElsewhere
+// if it is waited for without this goroutine.
 func (p *process) receive(due plugin.Instant) (*extprocv3.ProcessingRequest, error) {
-	if p.in.turned != nil {
-		return p.poll(due)
-	}
 	p.sleep(due)
 	req, err := p.in.stream.Recv()
 	if p.watch.Done() {
@@ -214,8 +211,9 @@ func (p *process) receive(due plugin.Instant) (*extprocv3.ProcessingRequest, err
 	return req, err
 }
 
-// poll is receive for a stream that goes on in turns.
-func (p *process) poll(due plugin.Instant) (*extprocv3.ProcessingRequest, error) {
+// poll is next for a stream that goes on in turns. The error is errLater when there is
+// nothing before the next one.
+func (p *process) poll(bell *plugin.Bell, due plugin.Instant) (*extprocv3.ProcessingRequest, error) {
 	if p.asleep {
 		p.asleep = false
 		p.overslept = p.watch.Done()
@@ -224,7 +222,13 @@ func (p *process) poll(due plugin.Instant) (*extprocv3.ProcessingRequest, error)
 	case ok:
 		return req, err
 	case p.overslept:
-		return p.in.nextOr(nil, due)
+		return p.in.nextOr(bell.Rung(), due)
+	}
+	if bell != nil {
+		bell.Listen(p.in.turned)
+		if bell.Still() {
+			return nil, nil
+		}
 	}
 	p.asleep = true
 	p.sleep(due)

@@ -154,7 +154,7 @@ func (p *process) linger() {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.ctx), p.lingering)
 	defer cancel()
 	for p.chain.Wake() != nil {
-		if p.in.only(ctx, p.chain.Wake(), nil, 0) != nil || p.chain.Step(ctx) != nil {
+		if p.in.only(ctx, p.chain.Wake().Rung(), nil, 0) != nil || p.chain.Step(ctx) != nil {
 			return
 		}
 	}
@@ -168,25 +168,33 @@ func (p *process) linger() {
 func (p *process) wait() (*extprocv3.ProcessingRequest, error) {
 	p.tick()
 	p.account()
-	wake := p.chain.Wake()
+	bell := p.chain.Wake()
+	wake := bell.Rung()
 	room := p.room()
 	due := p.due().Before(p.chain.Due()).Before(p.starved)
 	if room != nil {
 		return nil, p.in.only(p.ctx, wake, room, due)
-	}
-	if wake == nil && p.in.pending == nil && p.elsewhere == nil && !p.flowing {
-		req, err := p.receive(due)
-		p.moved = p.moved || req != nil
-		return req, err
 	}
 	for i := range p.halves {
 		if wake != nil && p.halves[i].msg.In.Len() > p.limits.Queued {
 			return nil, p.in.only(p.ctx, wake, nil, due)
 		}
 	}
-	req, err := p.in.nextOr(wake, due)
+	req, err := p.next(bell, due)
 	p.moved = p.moved || req != nil
 	return req, err
+}
+
+// next is the next message, or nil if the bell was rung or due has come before.
+func (p *process) next(bell *plugin.Bell, due plugin.Instant) (*extprocv3.ProcessingRequest, error) {
+	switch {
+	case p.flowing:
+	case p.in.turned != nil:
+		return p.poll(bell, due)
+	case bell == nil && p.in.pending == nil && p.elsewhere == nil:
+		return p.receive(due)
+	}
+	return p.in.nextOr(bell.Rung(), due)
 }
 
 // take puts a message into the exchange and says whether it concerns a plugin.

@@ -15,11 +15,11 @@ import (
 var errTest = errors.Join(plugin.ErrTrap, errors.New("unreachable executed"))
 
 // ready is a wait that is over at once.
-var ready = func() chan struct{} {
-	c := make(chan struct{})
-	close(c)
-	return c
-}()
+func ready() *plugin.Bell {
+	b := plugin.NewBell()
+	b.Ring()
+	return b
+}
 
 // ticks are what a guest waits for between two writes.
 var ticks = make(chan struct{}, 3)
@@ -241,7 +241,7 @@ var scripts = map[string]func(*script) error{
 		n, _ := strconv.Atoi(string(value))
 		for range n {
 			s.write(r, make([]byte, 64<<10))
-			s.yield(ready)
+			s.yield(ready())
 		}
 		end(r, nil)
 		return nil

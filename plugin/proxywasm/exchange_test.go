@@ -210,7 +210,7 @@ func (c *conversation) trailers(d plugin.Direction, fields ...string) *conversat
 func (c *conversation) wait() *conversation {
 	c.tb.Helper()
 	select {
-	case <-c.status.Wake:
+	case <-c.status.Wake.Rung():
 	case <-time.After(5 * time.Second):
 		c.tb.Fatal("the guest is not woken")
 	}
@@ -225,7 +225,7 @@ func (c *conversation) until(l *logs, text string) {
 			return
 		}
 		select {
-		case <-c.status.Wake:
+		case <-c.status.Wake.Rung():
 			c.step().ok()
 		case <-time.After(time.Millisecond):
 		case <-timeout:

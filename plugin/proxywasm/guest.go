@@ -31,7 +31,7 @@ type stream struct {
 	reroute    bool              // the guest wants another route
 	used       time.Duration     // running time so far
 	due        plugin.Instant    // of the exchange, in a step
-	wake       chan struct{}
+	wake       *plugin.Bell
 }
 
 var errClosedGuest = errors.New("the exchange is over")
@@ -87,10 +87,7 @@ func (s *stream) step(ctx context.Context) (plugin.Status, error) {
 		return plugin.Status{}, &plugin.Failure{Plugin: s.plugin.spec.Name, Kind: plugin.Late, Message: "its VM was at work for other exchanges for too long"}
 	}
 	defer v.mu.Unlock()
-	select {
-	case <-s.wake:
-	default:
-	}
+	s.wake.Still()
 	v.stepping = s
 	err := s.act()
 	v.stepping = nil
@@ -220,10 +217,7 @@ func (s *stream) notify() {
 	if s.vm.stepping == s {
 		return
 	}
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
+	s.wake.Ring()
 }
 
 // close ends the stream's context in the order in which Envoy does.

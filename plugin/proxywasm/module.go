@@ -129,7 +129,7 @@ func (p *Module) Start(ex *plugin.Exchange) (plugin.Guest, error) {
 	p.using++
 	s, ok := p.streams.Get().(*stream)
 	if !ok {
-		s = &stream{plugin: p, wake: make(chan struct{}, 1)}
+		s = &stream{plugin: p, wake: plugin.NewBell()}
 	}
 	s.ex = ex
 	s.halves[plugin.Request].begin(plugin.Request, &ex.Request)
@@ -139,10 +139,7 @@ func (p *Module) Start(ex *plugin.Exchange) (plugin.Guest, error) {
 
 // recycle keeps a stream's memory for the next exchange.
 func (p *Module) recycle(s *stream) {
-	select {
-	case <-s.wake:
-	default:
-	}
+	s.wake.Still()
 	clear(s.properties)
 	*s = stream{plugin: p, wake: s.wake, properties: s.properties}
 	p.streams.Put(s)

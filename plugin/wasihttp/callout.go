@@ -148,7 +148,7 @@ func (g *guest) callOut(o *outgoing, cluster, authority string, opts *options) (
 	call, err := g.mod.services.Callouts.Start(g.lifetime(), &host.Request{
 		Method: o.method, Cluster: cluster, HTTP2: grpc, Authority: string(raw(authority)), Path: string(raw(o.path.string)),
 		Headers: headers, NoBody: !o.body.made, ContentLength: contentLength(o.fields.list),
-		Timeouts: opts.timeouts(), Notify: g.wake.notify,
+		Timeouts: opts.timeouts(), Notify: g.wake.Ring,
 	})
 	dropOutgoing(g, o)
 	if err != nil {

@@ -31,7 +31,7 @@ type guest struct {
 
 	stdout, stderr lines
 
-	wake  waker
+	wake  *plugin.Bell
 	timer *time.Timer
 }
 
@@ -186,19 +186,7 @@ func (g *guest) idle() error {
 // wakeSoon has the guest stepped again as soon as its body was taken.
 func (g *guest) wakeSoon(b *outgoingBody) {
 	if b.call == nil {
-		g.wake.notify()
-	}
-}
-
-// waker is readable when its guest is to be stepped. It outlives the exchange
-// that it is used for: a wake that comes late is one too many, no more.
-type waker chan struct{}
-
-// notify may be called from any goroutine.
-func (w waker) notify() {
-	select {
-	case w <- struct{}{}:
-	default:
+		g.wake.Ring()
 	}
 }
 
@@ -240,7 +228,7 @@ func (g *guest) status() plugin.Status {
 	if g.wakeAt != never {
 		g.arm(time.Duration(g.wakeAt - monotonic()))
 	}
-	if g.wakeAt != never || len(g.calls) > 0 || len(g.wake) > 0 {
+	if g.wakeAt != never || len(g.calls) > 0 || g.wake.Ringing() {
 		return plugin.Status{Wake: g.wake}
 	}
 	return plugin.Status{}
@@ -248,7 +236,7 @@ func (g *guest) status() plugin.Status {
 
 func (g *guest) arm(d time.Duration) {
 	if g.timer == nil {
-		g.timer = time.AfterFunc(d, g.wake.notify)
+		g.timer = time.AfterFunc(d, g.wake.Ring)
 		return
 	}
 	g.timer.Reset(d)

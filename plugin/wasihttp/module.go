@@ -86,17 +86,14 @@ func (m *Module) Start(ex *plugin.Exchange) (plugin.Guest, error) {
 
 func (m *Module) newGuest() *guest {
 	return &guest{
-		work: work{wakeAt: never}, mod: m, wake: make(waker, 1),
+		work: work{wakeAt: never}, mod: m, wake: plugin.NewBell(),
 		stdout: lines{name: "stdout"}, stderr: lines{name: "stderr"},
 	}
 }
 
 // recycle keeps a guest's memory for the next exchange.
 func (m *Module) recycle(g *guest) {
-	select {
-	case <-g.wake:
-	default:
-	}
+	g.wake.Still()
 	clear(g.calls)
 	for i := range g.made {
 		if f := g.made[i].fields; f != nil {

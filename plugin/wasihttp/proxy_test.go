@@ -246,7 +246,7 @@ func (p *proxy) run() outcome {
 			return p.out
 		}
 		select {
-		case <-st.Wake:
+		case <-st.Wake.Rung():
 		case <-ctx.Done():
 			p.out.err = fmt.Errorf("no wake: %w", ctx.Err())
 			return p.out

@@ -199,7 +199,7 @@ func (g *guest) carryOut(ctx context.Context) error {
 			return errIdle
 		}
 		select {
-		case <-st.Wake:
+		case <-st.Wake.Rung():
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
