@@ -69,6 +69,7 @@ const (
 const connWindow = 4 << 20
 
 func newConn(s *Server, nc net.Conn) *conn {
+	nc = direct(nc)
 	c := &conn{
 		srv: s, net: nc, streams: map[uint32]*Stream{},
 		window: initialWindow, initial: initialWindow, maxPayload: initialPayload,
