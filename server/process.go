@@ -181,7 +181,9 @@ func (p *process) wait() (*extprocv3.ProcessingRequest, error) {
 		}
 	}
 	req, err := p.next(bell, due)
-	p.moved = p.moved || req != nil
+	if req != nil { // without one, the exchange may be another goroutine's by now
+		p.moved = true
+	}
 	return req, err
 }
 
