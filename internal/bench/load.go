@@ -60,6 +60,11 @@ func bodyLoads() []load {
 	}
 }
 
+// loadsOf are the loads whose names fit.
+func loadsOf(list []load, fit *regexp.Regexp) []load {
+	return slices.DeleteFunc(list, func(l load) bool { return !fit.MatchString(l.String()) })
+}
+
 // streams is how many requests a connection of HTTP/2 has under way.
 const streams = 8
 

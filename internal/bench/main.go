@@ -30,17 +30,26 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 5, "how often all contestants take turns")
 	flag.IntVar(&o.requests, "requests", 20_000, "requests of a turn at concurrency 64 without bodies; other turns make fewer, in proportion")
 	only := flag.String("only", "", "measure contestants whose names fit a `regexp`, and the yardstick")
+	under := flag.String("under", "", "measure under loads whose names fit a `regexp`, such as '1.1, concurrency 64'")
 	flag.Parse()
-	if err := o.run(*only); err != nil {
+	if err := o.run(*only, *under); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func (o *options) run(only string) (err error) {
+func (o *options) run(only, under string) (err error) {
 	fit, err := regexp.Compile(only)
 	if err != nil {
 		return fmt.Errorf("-only: %w", err)
+	}
+	wanted, err := regexp.Compile(under)
+	if err != nil {
+		return fmt.Errorf("-under: %w", err)
+	}
+	headers, bodies := loadsOf(headerLoads(), wanted), loadsOf(bodyLoads(), wanted)
+	if len(headers)+len(bodies) == 0 {
+		return fmt.Errorf("-under %q fits none of %q", under, append(headerLoads(), bodyLoads()...))
 	}
 	if o.rounds < 1 || o.requests < 1 {
 		return fmt.Errorf("-rounds %d -requests %d: expected at least one of each", o.rounds, o.requests)
@@ -61,10 +70,10 @@ func (o *options) run(only string) (err error) {
 	}
 	defer up.Close()
 	r := o.newReport()
-	if r.Headers, err = o.measure(ctx, up.Address, chosen(headerContestants, fit), headerLoads()); err != nil {
+	if r.Headers, err = o.measure(ctx, up.Address, chosen(headerContestants, fit), headers); err != nil {
 		return err
 	}
-	if r.Bodies, err = o.measure(ctx, up.Address, chosen(bodyContestants, fit), bodyLoads()); err != nil {
+	if r.Bodies, err = o.measure(ctx, up.Address, chosen(bodyContestants, fit), bodies); err != nil {
 		return err
 	}
 	r.LoadAfter = loadAverage()

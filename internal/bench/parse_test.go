@@ -146,6 +146,28 @@ func TestChosen(t *testing.T) {
 	}
 }
 
+func TestUnder(t *testing.T) {
+	all := append(headerLoads(), bodyLoads()...)
+	for _, c := range []struct {
+		under string
+		want  []string
+	}{
+		{"1.1, concurrency 64$", []string{"HTTP/1.1, concurrency 64"}},
+		{"MB", []string{"HTTP/2, concurrency 8, 1 MB"}},
+		{"HTTP/3", nil},
+	} {
+		var names []string
+		for _, l := range loadsOf(slices.Clone(all), regexp.MustCompile(c.under)) {
+			names = append(names, l.String())
+		}
+		if !slices.Equal(names, c.want) {
+			t.Errorf("%s: %q, expected %q", c.under, names, c.want)
+		}
+	}
+	err := (&options{rounds: 1, requests: 1}).run("", "HTTP/3")
+	expect(t, "no load", err, `"HTTP/1.1, concurrency 64"`)
+}
+
 // expect compares an error with a part of its text, "" for none.
 func expect(t *testing.T, name string, err error, part string) {
 	t.Helper()
