@@ -7,6 +7,7 @@ import (
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 
 	"github.com/extproc/extproc/plugin"
+	"github.com/extproc/extproc/server/codec"
 )
 
 // maxPiece is the size of the pieces of a full-duplex body that the protocol
@@ -114,17 +115,17 @@ func (p *process) drain(h *half) error {
 const grpcPrefix = 5
 
 // pushMessage puts a message of gRPC into the body, if there is one.
-func (h *half) pushMessage(b *extprocv3.HttpBody) {
-	if b.GetEndOfStreamWithoutMessage() {
+func (h *half) pushMessage(m *codec.Message) {
+	if m.EndWithoutMessage {
 		return
 	}
 	prefix := make([]byte, grpcPrefix)
-	if b.GetGrpcMessageCompressed() {
+	if m.Compressed {
 		prefix[0] = 1
 	}
-	binary.BigEndian.PutUint32(prefix[1:], uint32(len(b.GetBody()))) //nolint:gosec // bounded by the size of what is received
+	binary.BigEndian.PutUint32(prefix[1:], uint32(len(m.Body))) //nolint:gosec // bounded by the size of what is received
 	h.msg.In.Push(prefix)
-	h.msg.In.Push(b.GetBody())
+	h.msg.In.Push(m.Body)
 }
 
 // streamMessages sends the messages of gRPC in a body on, each when it is whole. The

@@ -26,7 +26,9 @@ func (s *Service) Methods() map[string]rpc.Method {
 type frames struct {
 	*rpc.Stream
 	service *Service
-	process *process // of the exchange, once it has begun
+	process process       // of the exchange
+	begun   bool          // it has
+	message codec.Message // the last
 	buffers *sync.Pool
 }
 
@@ -37,10 +39,13 @@ var (
 
 // Turn implements rpc.Call.
 func (f *frames) Turn() (over bool, err error) {
-	if f.process == nil {
-		if f.process, err = f.service.begin(f); f.process == nil {
+	if !f.begun {
+		set, err := f.service.begin(f)
+		if set == nil {
 			return true, err
 		}
+		f.process.init(f.service, set, f)
+		f.begun = true
 	}
 	if err = f.process.serve(); errors.Is(err, errLater) {
 		return false, nil
@@ -49,23 +54,17 @@ func (f *frames) Turn() (over bool, err error) {
 }
 
 // Poll implements turned.
-func (f *frames) Poll() (*extprocv3.ProcessingRequest, bool, error) {
+func (f *frames) Poll() (*codec.Message, bool, error) {
 	b, ok, err := f.Stream.Poll()
 	if !ok || err != nil {
 		return nil, ok, err
 	}
-	req, err := codec.Unmarshal(b)
-	return req, true, err
+	f.message, err = codec.Read(b)
+	return &f.message, true, err
 }
 
 // Recv implements extprocv3.ExternalProcessor_ProcessServer.
-func (f *frames) Recv() (*extprocv3.ProcessingRequest, error) {
-	b, err := f.Stream.Recv()
-	if err != nil {
-		return nil, err
-	}
-	return codec.Unmarshal(b)
-}
+func (*frames) Recv() (*extprocv3.ProcessingRequest, error) { return nil, errUnused }
 
 // Send implements extprocv3.ExternalProcessor_ProcessServer.
 func (f *frames) Send(resp *extprocv3.ProcessingResponse) error {

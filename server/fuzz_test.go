@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/extproc/extproc/plugin"
+	"github.com/extproc/extproc/server/codec"
 )
 
 // model is a proxy that keeps account of what it may be sent.
@@ -34,15 +35,15 @@ type model struct {
 func (m *model) sent(req *extprocv3.ProcessingRequest) {
 	m.takes[plugin.Request] += req.GetClientWindowUpdate().GetWindowIncrementSidestreamToUpstream()
 	m.takes[plugin.Response] += req.GetClientWindowUpdate().GetWindowIncrementSidestreamToDownstream()
-	c, ok := read(req)
-	if !ok {
+	c := codec.From(req)
+	if !c.Shows {
 		return
 	}
 	m.came[c.Direction][c.Part]++
-	if c.headers != nil && c.headers.GetEndOfStream() {
+	if c.IsHeaders() && c.End {
 		m.noBody[c.Direction] = true
 	}
-	if c.body != nil && m.body[c.Direction] == none {
+	if c.IsBody() && m.body[c.Direction] == none {
 		m.body[c.Direction] = streamed
 	}
 }

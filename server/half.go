@@ -9,6 +9,7 @@ import (
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 
 	"github.com/extproc/extproc/plugin"
+	"github.com/extproc/extproc/server/codec"
 )
 
 // debt says what the proxy is owed for a message that gets one answer.
@@ -73,47 +74,49 @@ var errOrder = errors.New("message out of order")
 const maxOwed = 1 << 16
 
 // take puts a wire message into the exchange.
-func (h *half) take(c content, mode bodyMode) error {
-	switch {
-	case h.cut && c.headers == nil:
-	case c.headers != nil:
+func (h *half) take(m *codec.Message, mode bodyMode) error {
+	if h.cut && !m.IsHeaders() {
+		return nil
+	}
+	switch m.Part {
+	case plugin.HeadersPart:
 		if h.headers != nothing || h.over {
-			return fmt.Errorf("%v: %w", c.Phase, errOrder)
+			return fmt.Errorf("%v: %w", m.Phase, errOrder)
 		}
 		h.headers = owed
 		h.msg.Arrived = true
-		h.msg.Original = fieldsOf(c.headers.GetHeaders())
-		if c.headers.GetEndOfStream() {
+		h.msg.Original = m.Fields
+		if m.End {
 			h.msg.NoBody = true
 			h.msg.In.Ended, h.over = true, true
 		}
-	case c.body != nil:
-		return h.takeBody(c, mode)
-	case c.trailers != nil:
+	case plugin.BodyPart:
+		return h.takeBody(m, mode)
+	case plugin.TrailersPart:
 		if h.trailers != nothing || h.msg.NoBody {
-			return fmt.Errorf("%v: %w", c.Phase, errOrder)
+			return fmt.Errorf("%v: %w", m.Phase, errOrder)
 		}
 		h.trailers, h.begun = owed, true
 		h.unseen = h.msg.In.Ended
-		h.msg.In.Trailers = fieldsOf(c.trailers.GetTrailers())
+		h.msg.In.Trailers = m.Fields
 		h.msg.In.Ended, h.over = true, true
 	}
 	return nil
 }
 
-func (h *half) takeBody(c content, mode bodyMode) error {
-	last := c.body.GetEndOfStream()
+func (h *half) takeBody(m *codec.Message, mode bodyMode) error {
+	last := m.End
 	h.begun = true
 	if !flows(mode) {
 		if h.msg.NoBody || h.trailers != nothing {
-			return fmt.Errorf("%v: %w", c.Phase, errOrder)
+			return fmt.Errorf("%v: %w", m.Phase, errOrder)
 		}
 		if len(h.chunks) >= maxOwed {
-			return fmt.Errorf("%v: %d messages wait for their answers: %w", c.Phase, maxOwed, errOrder)
+			return fmt.Errorf("%v: %d messages wait for their answers: %w", m.Phase, maxOwed, errOrder)
 		}
 		owed := chunk{last: last}
-		if mode == partial && !last && !h.whole(len(c.body.GetBody())) {
-			owed.first = slices.Clone(c.body.GetBody())
+		if mode == partial && !last && !h.whole(len(m.Body)) {
+			owed.first = slices.Clone(m.Body)
 		}
 		h.chunks = append(h.chunks, owed)
 		// A buffered body is whole although trailers may follow it.
@@ -123,11 +126,11 @@ func (h *half) takeBody(c content, mode bodyMode) error {
 		return nil // a second end of the stream
 	}
 	if mode == messages {
-		h.pushMessage(c.body)
+		h.pushMessage(m)
 	} else {
-		h.msg.In.Push(c.body.GetBody())
+		h.msg.In.Push(m.Body)
 	}
-	if c.body.GetDrainComplete() && h.drained == drainAsked {
+	if m.Drained && h.drained == drainAsked {
 		h.drained = drainArrived
 	}
 	if last {

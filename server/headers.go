@@ -24,32 +24,6 @@ const (
 	maxFieldBytes = 60 << 10
 )
 
-// fieldsOf are the fields of a header map. Values that a client put in `value`
-// instead of `raw_value` count too.
-func fieldsOf(m *corev3.HeaderMap) plugin.Headers {
-	list := m.GetHeaders()
-	h := make(plugin.Headers, len(list))
-	for i, v := range list {
-		value := v.GetRawValue()
-		if len(value) == 0 {
-			value = []byte(v.GetValue())
-		}
-		h[i] = plugin.Field{Name: lower(v.GetKey()), Value: value}
-	}
-	return h
-}
-
-// lower is strings.ToLower for the names that are lower-case already, as all of
-// a proxy's are.
-func lower(name string) string {
-	for i := range len(name) {
-		if c := name[i]; 'A' <= c && c <= 'Z' {
-			return strings.ToLower(name)
-		}
-	}
-	return name
-}
-
 // place is where a block of fields stands: what may be changed depends on it.
 type place struct {
 	plugin.Phase
@@ -71,12 +45,13 @@ func mutation(from, to plugin.Headers, at place) (m *extprocv3.HeaderMutation, r
 	if unchanged(from, to) {
 		return lengthOnly(from, at), 0, nil
 	}
-	d := difference{at: at}
+	d := newDifference(at)
 	a, b := from, to
 	if !at.newBody {
 		a, b = rest(from, to)
 	}
-	a, b = byName(a), byName(b)
+	var few [2][fewFields]plugin.Field
+	a, b = byName(a, few[0][:0]), byName(b, few[1][:0])
 	for len(a) > 0 || len(b) > 0 {
 		var was, is []plugin.Field
 		var name string
@@ -109,9 +84,10 @@ func unchanged(a, b plugin.Headers) bool {
 	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
 }
 
-// byName is a copy sorted by name, in which the values of a name keep their order.
-func byName(h plugin.Headers) []plugin.Field {
-	s := slices.Clone(h)
+// byName is a copy sorted by name, in which the values of a name keep their order. It
+// is in the memory that is lent if there is room.
+func byName(h plugin.Headers, s []plugin.Field) []plugin.Field {
+	s = append(s, h...)
 	slices.SortStableFunc(s, func(a, b plugin.Field) int { return cmp.Compare(a.Name, b.Name) })
 	return s
 }
@@ -149,10 +125,27 @@ func group(h []plugin.Field, name string) (of, rest []plugin.Field) {
 	return h[:n], h[n:]
 }
 
+// difference becomes a mutation. It has room for what most plugins change: a message
+// of package proto takes a piece of memory for each of its parts otherwise.
 type difference struct {
 	m        extprocv3.HeaderMutation
 	at       place
 	rejected int
+
+	sets    [fewChanges]*corev3.HeaderValueOption
+	removes [fewChanges]string
+	room    [fewChanges]struct {
+		option corev3.HeaderValueOption
+		header corev3.HeaderValue
+	}
+}
+
+const fewChanges = 3
+
+func newDifference(at place) *difference {
+	d := &difference{at: at}
+	d.m.SetHeaders, d.m.RemoveHeaders = d.sets[:0], d.removes[:0]
+	return d
 }
 
 // name renders what became of one name.
@@ -198,7 +191,12 @@ func sameValues(a, b []plugin.Field) bool {
 // says that all are added to it.
 func (d *difference) set(fields []plugin.Field, more bool) {
 	for _, f := range fields {
-		d.m.SetHeaders = append(d.m.SetHeaders, option(f, more))
+		n := len(d.m.SetHeaders)
+		if n < len(d.room) {
+			d.m.SetHeaders = append(d.m.SetHeaders, fill(&d.room[n].option, &d.room[n].header, f, more))
+		} else {
+			d.m.SetHeaders = append(d.m.SetHeaders, option(f, more))
+		}
 		more = true
 	}
 }
@@ -246,11 +244,13 @@ var (
 
 // option is one field to set, or to add to those of its name.
 func option(f plugin.Field, more bool) *corev3.HeaderValueOption {
-	o := &corev3.HeaderValueOption{
-		Header:       &corev3.HeaderValue{Key: f.Name, RawValue: f.Value},
-		Append:       appendNo,
-		AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
-	}
+	return fill(&corev3.HeaderValueOption{}, &corev3.HeaderValue{}, f, more)
+}
+
+// fill makes an option of memory that is there.
+func fill(o *corev3.HeaderValueOption, v *corev3.HeaderValue, f plugin.Field, more bool) *corev3.HeaderValueOption {
+	v.Key, v.RawValue = f.Name, f.Value
+	o.Header, o.Append, o.AppendAction = v, appendNo, corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD
 	if more {
 		o.Append, o.AppendAction = appendYes, corev3.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD
 	}

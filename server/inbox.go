@@ -7,6 +7,7 @@ import (
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 
 	"github.com/extproc/extproc/plugin"
+	"github.com/extproc/extproc/server/codec"
 )
 
 // inbox receives the messages of a stream, if need be while something else is
@@ -26,8 +27,9 @@ type inbox struct {
 // turned is a stream whose exchange goes on in turns, when something has come: while it
 // waits for nothing else, it holds no goroutine.
 type turned interface {
-	// Poll is Recv that doesn't wait: ok is false if nothing has come.
-	Poll() (req *extprocv3.ProcessingRequest, ok bool, err error)
+	// Poll is Recv that doesn't wait: ok is false if nothing has come. The message is
+	// the stream's, until the next.
+	Poll() (m *codec.Message, ok bool, err error)
 	// Ready is readable when there may be something to Poll.
 	Ready() <-chan struct{}
 	// Detach says that the turn is going to wait.
@@ -42,12 +44,12 @@ func newInbox(stream extprocv3.ExternalProcessor_ProcessServer, over <-chan stru
 }
 
 type received struct {
-	req *extprocv3.ProcessingRequest
-	err error
+	message codec.Message
+	err     error
 }
 
 // nextOr is the next message, or nil if wake or due was first. Wake may be nil.
-func (in *inbox) nextOr(wake <-chan struct{}, due plugin.Instant) (*extprocv3.ProcessingRequest, error) {
+func (in *inbox) nextOr(wake <-chan struct{}, due plugin.Instant) (*codec.Message, error) {
 	if in.turned != nil {
 		return in.pollOr(wake, due)
 	}
@@ -55,8 +57,7 @@ func (in *inbox) nextOr(wake <-chan struct{}, due plugin.Instant) (*extprocv3.Pr
 		pending := make(chan received, 1)
 		in.pending = pending
 		go func() {
-			req, err := in.stream.Recv()
-			pending <- received{req, err}
+			pending <- in.receive()
 		}()
 	}
 	alarm := in.alarm(due)
@@ -69,15 +70,24 @@ func (in *inbox) nextOr(wake <-chan struct{}, due plugin.Instant) (*extprocv3.Pr
 		return nil, nil
 	case r := <-in.pending:
 		in.pending = nil
-		return r.req, r.err
+		return &r.message, r.err
 	}
 }
 
+// receive waits for the next message.
+func (in *inbox) receive() received {
+	req, err := in.stream.Recv()
+	if err != nil {
+		return received{err: err}
+	}
+	return received{message: codec.From(req)}
+}
+
 // pollOr is nextOr of a stream that goes on in turns.
-func (in *inbox) pollOr(wake <-chan struct{}, due plugin.Instant) (*extprocv3.ProcessingRequest, error) {
+func (in *inbox) pollOr(wake <-chan struct{}, due plugin.Instant) (*codec.Message, error) {
 	for {
-		if req, ok, err := in.turned.Poll(); ok {
-			return req, err
+		if m, ok, err := in.turned.Poll(); ok {
+			return m, err
 		}
 		select {
 		case <-wake:

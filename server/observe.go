@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/extproc/extproc/plugin"
+	"github.com/extproc/extproc/server/codec"
 )
 
 // observed is what is kept of an exchange for those who operate the server.
@@ -20,12 +21,12 @@ type observed struct {
 }
 
 // came takes note of a message, or that a plugin woke up, before it is acted on.
-func (p *process) came(c content) {
-	p.step = step(c.Phase)
-	if c.body != nil {
-		p.metrics.bodies[c.Direction][0].Add(float64(len(c.body.GetBody())))
+func (p *process) came(m *codec.Message) {
+	p.step = step(m.Phase)
+	if m.IsBody() {
+		p.metrics.bodies[m.Direction][0].Add(float64(len(m.Body)))
 	}
-	if p.tracer != nil && p.spans == nil && c.headers != nil && c.Direction == plugin.Request {
+	if p.tracer != nil && p.spans == nil && m.IsHeaders() && m.Direction == plugin.Request {
 		p.trace()
 	}
 }

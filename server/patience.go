@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/extproc/extproc/plugin"
+	"github.com/extproc/extproc/server/codec"
 )
 
 // patience is by when something must have come of an exchange.
@@ -201,26 +202,26 @@ func (p *process) leaves() bool {
 
 // receive waits for the next message and for nothing else. The error is errElsewhere
 // if it is waited for without this goroutine.
-func (p *process) receive(due plugin.Instant) (*extprocv3.ProcessingRequest, error) {
+func (p *process) receive(due plugin.Instant) (*codec.Message, error) {
 	p.sleep(due)
-	req, err := p.in.stream.Recv()
+	r := p.in.receive()
 	if p.watch.Done() {
-		p.in.pending <- received{req, err}
+		p.in.pending <- r
 		return nil, errElsewhere
 	}
-	return req, err
+	return &r.message, r.err
 }
 
 // poll is next for a stream that goes on in turns. The error is errLater when there is
 // nothing before the next one.
-func (p *process) poll(bell *plugin.Bell, due plugin.Instant) (*extprocv3.ProcessingRequest, error) {
+func (p *process) poll(bell *plugin.Bell, due plugin.Instant) (*codec.Message, error) {
 	if p.asleep {
 		p.asleep = false
 		p.overslept = p.watch.Done()
 	}
-	switch req, ok, err := p.in.turned.Poll(); {
+	switch m, ok, err := p.in.turned.Poll(); {
 	case ok:
-		return req, err
+		return m, err
 	case p.overslept:
 		return p.in.nextOr(bell.Rung(), due)
 	}

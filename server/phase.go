@@ -8,8 +8,7 @@ import (
 
 // row is what one phase looks like on the wire.
 type row struct {
-	// answer wraps the phase's kind of answer.
-	headers  func(*extprocv3.HeadersResponse) *extprocv3.ProcessingResponse
+	// body and trailers wrap the phase's kind of answer.
 	body     func(*extprocv3.BodyResponse) *extprocv3.ProcessingResponse
 	trailers func(*extprocv3.TrailersResponse) *extprocv3.ProcessingResponse
 	// plain is the answer that changes nothing. It is shared.
@@ -19,9 +18,7 @@ type row struct {
 // rows are the six phases, by direction and part.
 var rows = [2][3]row{
 	plugin.Request: {
-		plugin.HeadersPart: headersRow(func(h *extprocv3.HeadersResponse) *extprocv3.ProcessingResponse {
-			return &extprocv3.ProcessingResponse{Response: &extprocv3.ProcessingResponse_RequestHeaders{RequestHeaders: h}}
-		}),
+		plugin.HeadersPart: headersRow(plugin.Request),
 		plugin.BodyPart: bodyRow(func(b *extprocv3.BodyResponse) *extprocv3.ProcessingResponse {
 			return &extprocv3.ProcessingResponse{Response: &extprocv3.ProcessingResponse_RequestBody{RequestBody: b}}
 		}),
@@ -30,9 +27,7 @@ var rows = [2][3]row{
 		}),
 	},
 	plugin.Response: {
-		plugin.HeadersPart: headersRow(func(h *extprocv3.HeadersResponse) *extprocv3.ProcessingResponse {
-			return &extprocv3.ProcessingResponse{Response: &extprocv3.ProcessingResponse_ResponseHeaders{ResponseHeaders: h}}
-		}),
+		plugin.HeadersPart: headersRow(plugin.Response),
 		plugin.BodyPart: bodyRow(func(b *extprocv3.BodyResponse) *extprocv3.ProcessingResponse {
 			return &extprocv3.ProcessingResponse{Response: &extprocv3.ProcessingResponse_ResponseBody{ResponseBody: b}}
 		}),
@@ -42,8 +37,30 @@ var rows = [2][3]row{
 	},
 }
 
-func headersRow(wrap func(*extprocv3.HeadersResponse) *extprocv3.ProcessingResponse) row {
-	return row{headers: wrap, plain: wrap(&extprocv3.HeadersResponse{})}
+func headersRow(d plugin.Direction) row {
+	a := newHeadersAnswer(d)
+	a.headers.Response = nil
+	return row{plain: &a.resp}
+}
+
+// headersAnswer is an answer to headers, in one piece of memory.
+type headersAnswer struct {
+	resp     extprocv3.ProcessingResponse
+	request  extprocv3.ProcessingResponse_RequestHeaders
+	response extprocv3.ProcessingResponse_ResponseHeaders
+	headers  extprocv3.HeadersResponse
+	common   extprocv3.CommonResponse
+}
+
+func newHeadersAnswer(d plugin.Direction) *headersAnswer {
+	a := &headersAnswer{}
+	a.headers.Response = &a.common
+	if d == plugin.Request {
+		a.request.RequestHeaders, a.resp.Response = &a.headers, &a.request
+	} else {
+		a.response.ResponseHeaders, a.resp.Response = &a.headers, &a.response
+	}
+	return a
 }
 
 func bodyRow(wrap func(*extprocv3.BodyResponse) *extprocv3.ProcessingResponse) row {
@@ -52,36 +69,4 @@ func bodyRow(wrap func(*extprocv3.BodyResponse) *extprocv3.ProcessingResponse) r
 
 func trailersRow(wrap func(*extprocv3.TrailersResponse) *extprocv3.ProcessingResponse) row {
 	return row{trailers: wrap, plain: wrap(&extprocv3.TrailersResponse{})}
-}
-
-// content is what a wire message says, whichever of the six it is: one of the
-// three is set.
-type content struct {
-	plugin.Phase
-	headers  *extprocv3.HttpHeaders
-	body     *extprocv3.HttpBody
-	trailers *extprocv3.HttpTrailers
-}
-
-// read takes a message for one of the six phases. Whatever else a proxy may send
-// is none of them.
-func read(req *extprocv3.ProcessingRequest) (content, bool) {
-	c := content{}
-	switch r := req.Request.(type) {
-	case *extprocv3.ProcessingRequest_RequestHeaders:
-		c.Phase, c.headers = plugin.Phase{Direction: plugin.Request, Part: plugin.HeadersPart}, r.RequestHeaders
-	case *extprocv3.ProcessingRequest_RequestBody:
-		c.Phase, c.body = plugin.Phase{Direction: plugin.Request, Part: plugin.BodyPart}, r.RequestBody
-	case *extprocv3.ProcessingRequest_RequestTrailers:
-		c.Phase, c.trailers = plugin.Phase{Direction: plugin.Request, Part: plugin.TrailersPart}, r.RequestTrailers
-	case *extprocv3.ProcessingRequest_ResponseHeaders:
-		c.Phase, c.headers = plugin.Phase{Direction: plugin.Response, Part: plugin.HeadersPart}, r.ResponseHeaders
-	case *extprocv3.ProcessingRequest_ResponseBody:
-		c.Phase, c.body = plugin.Phase{Direction: plugin.Response, Part: plugin.BodyPart}, r.ResponseBody
-	case *extprocv3.ProcessingRequest_ResponseTrailers:
-		c.Phase, c.trailers = plugin.Phase{Direction: plugin.Response, Part: plugin.TrailersPart}, r.ResponseTrailers
-	default:
-		return c, false
-	}
-	return c, true
 }

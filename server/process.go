@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/extproc/extproc/plugin"
+	"github.com/extproc/extproc/server/codec"
 )
 
 // process is one exchange on one stream. Its loop takes a message into the
@@ -96,7 +97,7 @@ func (p *process) serve() (err error) {
 // nothing more can come, which looks like an error.
 func (p *process) loop() error {
 	for {
-		req, err := p.wait()
+		m, err := p.wait()
 		switch {
 		case errors.Is(err, errElsewhere), errors.Is(err, errLater):
 			return err
@@ -105,9 +106,9 @@ func (p *process) loop() error {
 		}
 		act := true
 		p.step = woken
-		if req != nil {
+		if m != nil {
 			p.metrics.received.Inc()
-			if act, err = p.take(req); err != nil {
+			if act, err = p.take(m); err != nil {
 				p.metrics.failed.Inc()
 				p.logger().Warn("the proxy broke the protocol", "error", err)
 				return status.Error(codes.InvalidArgument, err.Error())
@@ -165,7 +166,7 @@ func (p *process) linger() {
 // read is left to wait. One that waits for the proxy alone may wait for any
 // message, and so gets all that come, up to a limit. It is nil too when the time
 // of something is over.
-func (p *process) wait() (*extprocv3.ProcessingRequest, error) {
+func (p *process) wait() (*codec.Message, error) {
 	p.tick()
 	p.account()
 	bell := p.chain.Wake()
@@ -180,15 +181,15 @@ func (p *process) wait() (*extprocv3.ProcessingRequest, error) {
 			return nil, p.in.only(p.ctx, wake, nil, due)
 		}
 	}
-	req, err := p.next(bell, due)
-	if req != nil { // without one, the exchange may be another goroutine's by now
+	m, err := p.next(bell, due)
+	if m != nil { // without one, the exchange may be another goroutine's by now
 		p.moved = true
 	}
-	return req, err
+	return m, err
 }
 
 // next is the next message, or nil if the bell was rung or due has come before.
-func (p *process) next(bell *plugin.Bell, due plugin.Instant) (*extprocv3.ProcessingRequest, error) {
+func (p *process) next(bell *plugin.Bell, due plugin.Instant) (*codec.Message, error) {
 	switch {
 	case p.flowing:
 	case p.in.turned != nil:
@@ -200,44 +201,43 @@ func (p *process) next(bell *plugin.Bell, due plugin.Instant) (*extprocv3.Proces
 }
 
 // take puts a message into the exchange and says whether it concerns a plugin.
-func (p *process) take(req *extprocv3.ProcessingRequest) (bool, error) {
-	p.hear(req)
-	c, ok := read(req)
-	if !ok {
+func (p *process) take(m *codec.Message) (bool, error) {
+	p.hear(m)
+	if !m.Shows {
 		return false, nil
 	}
-	p.shown(c)
-	p.told.learn(c.Direction, req)
+	p.shown(m)
+	p.told.learn(m.Direction, m.Rest)
 	first := !p.begun
 	if first {
 		p.begun = true
 		p.choose()
 	}
-	p.missing(c, first)
-	h := &p.halves[c.Direction]
-	if c.body != nil && p.modes.body[c.Direction] == none {
+	p.missing(m, first)
+	h := &p.halves[m.Direction]
+	if m.IsBody() && p.modes.body[m.Direction] == none {
 		// The proxy did not say in which mode it sends. One answer a message is
 		// right in all modes but full duplex, which is never unannounced.
-		p.modes.body[c.Direction] = streamed
+		p.modes.body[m.Direction] = streamed
 	}
-	if err := h.take(c, p.modes.body[c.Direction]); err != nil {
+	if err := h.take(m, p.modes.body[m.Direction]); err != nil {
 		return false, err
 	}
-	p.windows.arrived(c)
-	p.came(c)
-	passes := c.headers == nil && h.msg.Released && h.msg.Plan == plugin.Untouched
+	p.windows.arrived(m)
+	p.came(m)
+	passes := !m.IsHeaders() && h.msg.Released && h.msg.Plan == plugin.Untouched
 	return !passes, nil
 }
 
 // hear takes over what a message says beside what it shows. The first may show
 // nothing, as one that only tells of windows.
-func (p *process) hear(req *extprocv3.ProcessingRequest) {
+func (p *process) hear(m *codec.Message) {
 	if !p.heard {
 		p.heard = true
-		p.modes.learn(req.GetProtocolConfig())
+		p.modes.learn(m.Rest.GetProtocolConfig())
 	}
-	p.mute = p.mute || req.GetObservabilityMode()
-	p.windows.learn(req, p.limits.Queued)
+	p.mute = p.mute || m.Mute
+	p.windows.learn(m.Rest, p.limits.Queued)
 }
 
 // advance lets the plugins act and answers the proxy, until neither can go on. A

@@ -65,9 +65,10 @@ func (p *process) fetch(h *half) error {
 		p.chain.Learn()
 		p.modes.ask(plugin.Response, buffered)
 		h.headers = held
-		resp := h.row(plugin.HeadersPart).headers(&extprocv3.HeadersResponse{})
-		resp.ModeOverride = p.modes.override()
-		return p.send(resp)
+		answer := newHeadersAnswer(h.Direction)
+		answer.headers.Response = nil
+		answer.resp.ModeOverride = p.modes.override()
+		return p.send(&answer.resp)
 	default:
 		return fmt.Errorf("reading the %v before its headers go on (mode %v): %w", h.place(plugin.BodyPart, false).Phase, mode, errMode)
 	}
@@ -142,7 +143,8 @@ func (p *process) askNow() error {
 // answerHeaders sends the answer to the headers, unless their body must come with
 // it and is not whole yet.
 func (p *process) answerHeaders(h *half) (moved bool, err error) {
-	common := &extprocv3.CommonResponse{}
+	answer := newHeadersAnswer(h.Direction)
+	common := &answer.common
 	newBody, ask, override := false, false, false
 	if h.replaced() {
 		switch mode := p.modes.body[h.Direction]; {
@@ -171,15 +173,13 @@ func (p *process) answerHeaders(h *half) (moved bool, err error) {
 	}
 	common.ClearRouteCache = h.reroutes(common.HeaderMutation)
 	h.pay()
-	row := h.row(plugin.HeadersPart)
 	if common.HeaderMutation == nil && common.BodyMutation == nil && !common.ClearRouteCache && !override {
-		return moved, p.send(row.plain)
+		return moved, p.send(h.row(plugin.HeadersPart).plain)
 	}
-	resp := row.headers(&extprocv3.HeadersResponse{Response: common})
 	if override {
-		resp.ModeOverride = p.modes.override()
+		answer.resp.ModeOverride = p.modes.override()
 	}
-	return moved, p.send(resp)
+	return moved, p.send(&answer.resp)
 }
 
 // mutation is what the guest made of the headers.

@@ -48,7 +48,8 @@ func TestRoute(t *testing.T) {
 			tp.msgs[0].Attributes = map[string]*structpb.Struct{"envoy.filters.http.ext_proc": tc.told}
 		}
 		tp.ctx = metadata.NewIncomingContext(context.Background(), metadata.Pairs("x-route", tc.metadata))
-		p := newProcess(s, set, tp)
+		p := &process{}
+		p.init(s, set, tp)
 		if err := p.run(); err != nil {
 			t.Fatal(err)
 		}

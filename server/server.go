@@ -133,15 +133,18 @@ func (s *Service) Register(g grpc.ServiceRegistrar) {
 
 // Process serves one exchange.
 func (s *Service) Process(stream extprocv3.ExternalProcessor_ProcessServer) error {
-	p, err := s.begin(stream)
-	if p == nil {
+	set, err := s.begin(stream)
+	if set == nil {
 		return err
 	}
+	p := &process{}
+	p.init(s, set, stream)
 	return p.run()
 }
 
-// begin takes an exchange. Without one, the error is the stream's end.
-func (s *Service) begin(stream extprocv3.ExternalProcessor_ProcessServer) (*process, error) {
+// begin takes an exchange and says which plugins see it. If none do, the error is the
+// stream's end.
+func (s *Service) begin(stream extprocv3.ExternalProcessor_ProcessServer) (*plugin.Set, error) {
 	set := s.current.Acquire()
 	if set == nil {
 		return nil, status.Error(codes.Unavailable, plugin.ErrStarting.Error())
@@ -151,7 +154,7 @@ func (s *Service) begin(stream extprocv3.ExternalProcessor_ProcessServer) (*proc
 		s.live.Add(-1)
 		return nil, errors.Join(s.tooMany(set, stream), set.Release())
 	}
-	return newProcess(s, set, stream), nil
+	return set, nil
 }
 
 // tooMany refuses a stream beyond the limit, or lets the exchange pass unseen if
@@ -180,21 +183,20 @@ const glance = time.Second
 // has not kept what it has sent.
 func (s *Service) passes(stream extprocv3.ExternalProcessor_ProcessServer) bool {
 	in := newInbox(stream, nil)
-	req, err := in.nextOr(nil, plugin.Now().In(glance))
-	if req == nil || err != nil || req.GetRequestHeaders().GetEndOfStream() {
+	m, err := in.nextOr(nil, plugin.Now().In(glance))
+	if m == nil || err != nil {
 		return true
 	}
-	c := req.GetProtocolConfig()
-	return !flows(c.GetRequestBodyMode()) && (req.GetRequestHeaders() != nil || !flows(c.GetResponseBodyMode()))
+	request := m.IsHeaders() && m.Direction == plugin.Request
+	if request && m.End {
+		return true
+	}
+	c := m.Rest.GetProtocolConfig()
+	return !flows(c.GetRequestBodyMode()) && (request || !flows(c.GetResponseBodyMode()))
 }
 
-func newProcess(s *Service, set *plugin.Set, stream extprocv3.ExternalProcessor_ProcessServer) *process {
-	p := &process{
-		Service: s,
-		ctx:     stream.Context(),
-		in:      newInbox(stream, s.end.over),
-		set:     set,
-	}
+func (p *process) init(s *Service, set *plugin.Set, stream extprocv3.ExternalProcessor_ProcessServer) {
+	p.Service, p.set, p.ctx, p.in = s, set, stream.Context(), newInbox(stream, s.end.over)
 	p.began = time.Now()
 	p.ex.ID, p.ex.Attributes = s.ids.Add(1), &p.told
 	p.patience.begin(p)
@@ -203,5 +205,4 @@ func newProcess(s *Service, set *plugin.Set, stream extprocv3.ExternalProcessor_
 		p.halves[d].Direction = plugin.Direction(d)
 		p.halves[d].msg = p.ex.Message(plugin.Direction(d))
 	}
-	return p
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/extproc/extproc/plugin"
+	"github.com/extproc/extproc/server/codec"
 )
 
 // In observability mode the proxy shows the exchange and waits for nothing. It says
@@ -11,8 +12,8 @@ import (
 // over: what comes later tells.
 
 // shown ends the body of a request whose response is shown.
-func (p *process) shown(c content) {
-	if p.mute && c.Direction == plugin.Response {
+func (p *process) shown(m *codec.Message) {
+	if p.mute && m.Direction == plugin.Response {
 		p.halves[plugin.Request].isOver()
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/extproc/extproc/plugin"
+	"github.com/extproc/extproc/server/codec"
 )
 
 // What a proxy does not send of an exchange, because its header mode is SKIP or an
@@ -13,11 +14,11 @@ import (
 // missing lets those headers arrive that the proxy has passed over: of the message
 // that a body or trailers belong to, and of the request if the stream begins with
 // the response and its attributes tell enough to make a request of.
-func (p *process) missing(c content, first bool) {
-	if h := &p.halves[c.Direction]; c.headers == nil && h.headers == nothing {
-		h.gone(p.told.fields(c.Direction))
+func (p *process) missing(m *codec.Message, first bool) {
+	if h := &p.halves[m.Direction]; !m.IsHeaders() && h.headers == nothing {
+		h.gone(p.told.fields(m.Direction))
 	}
-	if !first || c.Direction == plugin.Request {
+	if !first || m.Direction == plugin.Request {
 		return
 	}
 	if fields := p.told.fields(plugin.Request); len(fields) > 0 {
@@ -96,14 +97,14 @@ func (a *attributes) fields(d plugin.Direction) plugin.Headers {
 			case !ok:
 			case key == "":
 				for name, v := range v.GetStructValue().GetFields() {
-					rest = append(rest, plugin.Field{Name: lower(name), Value: []byte(v.GetStringValue())})
+					rest = append(rest, plugin.Field{Name: strings.ToLower(name), Value: []byte(v.GetStringValue())})
 				}
 			default:
 				name := strings.Trim(key, `['"]`)
-				rest = append(rest, plugin.Field{Name: lower(name), Value: []byte(v.GetStringValue())})
+				rest = append(rest, plugin.Field{Name: strings.ToLower(name), Value: []byte(v.GetStringValue())})
 			}
 		}
 	}
-	rest = slices.DeleteFunc(byName(rest), func(f plugin.Field) bool { return !validName(f.Name) || f.Name[0] == ':' || !validValue(f) })
+	rest = slices.DeleteFunc(byName(rest, nil), func(f plugin.Field) bool { return !validName(f.Name) || f.Name[0] == ':' || !validValue(f) })
 	return append(h, rest...)
 }

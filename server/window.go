@@ -4,6 +4,7 @@ import (
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 
 	"github.com/extproc/extproc/plugin"
+	"github.com/extproc/extproc/server/codec"
 )
 
 // windows are those of the protocol's own flow control, for bodies in full duplex
@@ -42,7 +43,7 @@ func sane(n int64) int64 {
 }
 
 // arrived counts the bytes of a body.
-func (w *windows) arrived(c content) { w.came[c.Direction] += int64(len(c.body.GetBody())) }
+func (w *windows) arrived(m *codec.Message) { w.came[m.Direction] += int64(len(m.Body)) }
 
 // open says whether the proxy takes anything.
 func (w *windows) open(d plugin.Direction) bool { return !w.on || w.takes[d] > 0 }

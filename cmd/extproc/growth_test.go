@@ -65,7 +65,7 @@ func TestManyReloads(t *testing.T) {
 	}
 }
 
-func wasm(t *testing.T, path ...string) string {
+func wasm(t testing.TB, path ...string) string {
 	t.Helper()
 	file, err := checkout.Path(append([]string{"envoy", "examples"}, path...)...)
 	if err != nil {

@@ -119,7 +119,7 @@ func startWith(t *testing.T, strategy plugin.FailStrategy, set func(*serveOption
 	return r
 }
 
-func write(t *testing.T, path, text string) {
+func write(t testing.TB, path, text string) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		t.Fatal(err)

@@ -27,7 +27,7 @@ const module = "github.com/extproc/extproc"
 const ours = `
 cmd/extproc          -> *                                            : the program puts everything together
 server               -> plugin, server/codec, server/rpc             : it knows phases and plugins, but no kind of guest
-server/codec         ->                                              : messages to bytes and back
+server/codec         -> plugin                                       : messages to bytes and back, with headers as plugins see them
 server/rpc           ->                                              : frames and streams, whatever the method
 envoy                -> plugin                                       : what plugins need decides the configuration
 envoy/examples       ->                                              : sources of plugins and their cases, nothing to import

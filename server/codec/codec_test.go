@@ -2,6 +2,7 @@ package codec
 
 import (
 	"bytes"
+	"fmt"
 	"testing"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -10,6 +11,8 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/extproc/extproc/plugin"
 )
 
 func fields(n int) *corev3.HeaderMap {
@@ -90,7 +93,7 @@ func responses() []*extprocv3.ProcessingResponse {
 	return list
 }
 
-func TestUnmarshal(t *testing.T) {
+func TestRead(t *testing.T) {
 	for i, m := range requests {
 		b, err := proto.Marshal(m)
 		if err != nil {
@@ -106,14 +109,46 @@ func TestUnmarshal(t *testing.T) {
 func same(b []byte) string {
 	want := &extprocv3.ProcessingRequest{}
 	wantErr := proto.Unmarshal(b, want)
-	got, err := Unmarshal(bytes.Clone(b))
+	got, err := Read(bytes.Clone(b))
 	switch {
 	case (err == nil) != (wantErr == nil):
 		return "got " + errorText(err) + ", proto says " + errorText(wantErr)
-	case err == nil && !proto.Equal(got, want):
-		return "got " + got.String() + "\nproto has " + want.String()
+	case err != nil:
+		return ""
+	}
+	expected := From(want)
+	if !proto.Equal(rest(got.Rest), rest(want)) {
+		return fmt.Sprintf("beside the phase, got %v\nproto has %v", got.Rest, want)
+	}
+	got.Rest, expected.Rest = nil, nil
+	if fmt.Sprintf("%+q", got) != fmt.Sprintf("%+q", expected) {
+		return fmt.Sprintf("got %+q\nproto has %+q", got, expected)
 	}
 	return ""
+}
+
+// rest is what a message says beside its phase, in one way only.
+func rest(m *extprocv3.ProcessingRequest) *extprocv3.ProcessingRequest {
+	if m == nil {
+		return &extprocv3.ProcessingRequest{}
+	}
+	m = proto.CloneOf(m)
+	m.Request, m.ObservabilityMode = nil, false
+	m.ProtoReflect().SetUnknown(nil)
+	if proto.Size(m.ProtocolConfig) == 0 {
+		m.ProtocolConfig = nil
+	}
+	return m
+}
+
+// TestFrom: fields as clients write them, and what most leave out.
+func TestFrom(t *testing.T) {
+	m := From(&extprocv3.ProcessingRequest{Request: &extprocv3.ProcessingRequest_ResponseTrailers{ResponseTrailers: &extprocv3.HttpTrailers{Trailers: &corev3.HeaderMap{Headers: []*corev3.HeaderValue{
+		{Key: "A-b", RawValue: []byte("\xff")}, {Key: "c", Value: "text"}, nil, {Key: "d"},
+	}}}}})
+	if got := fmt.Sprintf("%q", m.Fields); got != `[{"a-b" "\xff"} {"c" "text"} {"" ""} {"d" ""}]` || m.Phase != (plugin.Phase{Direction: plugin.Response, Part: plugin.TrailersPart}) {
+		t.Errorf("got %v %s", m.Phase, got)
+	}
 }
 
 func errorText(err error) string {
@@ -138,8 +173,8 @@ func TestAppend(t *testing.T) {
 	}
 }
 
-// FuzzUnmarshal: whatever the bytes, it is what proto makes of them.
-func FuzzUnmarshal(f *testing.F) {
+// FuzzRead: whatever the bytes, it is what proto makes of them.
+func FuzzRead(f *testing.F) {
 	for _, m := range requests {
 		b, err := proto.Marshal(m)
 		if err != nil {
@@ -180,7 +215,7 @@ func FuzzAppend(f *testing.F) {
 	})
 }
 
-func BenchmarkUnmarshal(b *testing.B) {
+func BenchmarkRead(b *testing.B) {
 	wire, err := proto.Marshal(requests[1])
 	if err != nil {
 		b.Fatal(err)
@@ -188,7 +223,7 @@ func BenchmarkUnmarshal(b *testing.B) {
 	b.Run("codec", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, err := Unmarshal(wire); err != nil {
+			if _, err := Read(wire); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -1,7 +1,7 @@
 // Package codec reads and writes ext_proc's messages faster than package proto
 // does. What is common is read straight from the bytes that came, which the
-// message then refers to; whatever else a message may hold goes through proto, so
-// that the meaning of every message is proto's.
+// message then refers to, without a message of package proto; whatever else a message
+// may hold goes through proto, so that the meaning of every message is proto's.
 package codec
 
 import (
@@ -12,28 +12,19 @@ import (
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/extproc/extproc/plugin"
 )
 
-// Unmarshal reads a message. It refers to b, which must not be changed any more.
-func Unmarshal(b []byte) (*extprocv3.ProcessingRequest, error) {
-	d := &request{}
-	if d.read(b) {
-		return &d.ProcessingRequest, nil
+// Read reads a message. It refers to b, which must not be changed any more.
+func Read(b []byte) (Message, error) {
+	m := Message{}
+	if m.read(b) {
+		return m, nil
 	}
 	whole := &extprocv3.ProcessingRequest{}
-	return whole, proto.Unmarshal(b, whole)
-}
-
-// request is a message with room for the parts that most have.
-type request struct {
-	extprocv3.ProcessingRequest
-	requestHeaders   extprocv3.ProcessingRequest_RequestHeaders
-	responseHeaders  extprocv3.ProcessingRequest_ResponseHeaders
-	requestBody      extprocv3.ProcessingRequest_RequestBody
-	responseBody     extprocv3.ProcessingRequest_ResponseBody
-	requestTrailers  extprocv3.ProcessingRequest_RequestTrailers
-	responseTrailers extprocv3.ProcessingRequest_ResponseTrailers
-	fields           corev3.HeaderMap
+	err := proto.Unmarshal(b, whole)
+	return From(whole), err
 }
 
 // field is one field of a message: a number and either bytes or an integer.
@@ -81,8 +72,12 @@ const (
 	endWithoutMessageNum, compressedNum, drainedNum = 3, 4, 5
 )
 
+// noMetadata is the rest of a message with empty metadata, as nearly all of Envoy's
+// are: it takes the place of what was told before. Nobody changes it.
+var noMetadata = &extprocv3.ProcessingRequest{MetadataContext: &corev3.Metadata{}}
+
 // read reads what it can; false says that proto is to be asked instead.
-func (r *request) read(b []byte) bool {
+func (m *Message) read(b []byte) bool {
 	for len(b) > 0 {
 		f, rest, ok := next(b)
 		if !ok {
@@ -92,19 +87,18 @@ func (r *request) read(b []byte) bool {
 		b = rest
 		switch {
 		case f.num == observabilityNum && f.kind == protowire.VarintType:
-			r.ObservabilityMode = f.n != 0
+			m.Mute = f.n != 0
 		case f.kind != protowire.BytesType:
 			return false
 		case f.num >= requestHeadersNum && f.num <= responseTrailersNum:
-			if r.Request != nil || !r.readPart(f) {
+			if m.Shows || !m.readPart(f) {
 				return false // the last of several counts, or they are merged
 			}
-		case f.num == metadataNum && len(f.bytes) == 0 && r.MetadataContext == nil:
-			r.MetadataContext = &corev3.Metadata{} // Envoy sends one always
-		case f.num == protocolNum && len(f.bytes) == 0 && r.ProtocolConfig == nil:
-			r.ProtocolConfig = &extprocv3.ProtocolConfiguration{}
+		case f.num == metadataNum && len(f.bytes) == 0 && m.Rest == nil:
+			m.Rest = noMetadata
+		case f.num == protocolNum && len(f.bytes) == 0: // says nothing
 		default:
-			if (proto.UnmarshalOptions{Merge: true}).Unmarshal(whole, &r.ProcessingRequest) != nil {
+			if !m.readRest(whole) {
 				return false
 			}
 		}
@@ -112,37 +106,32 @@ func (r *request) read(b []byte) bool {
 	return true
 }
 
-// readPart reads one of the six kinds of message.
-func (r *request) readPart(f field) bool {
-	switch f.num {
-	case requestHeadersNum:
-		h := &extprocv3.HttpHeaders{}
-		r.requestHeaders.RequestHeaders, r.Request = h, &r.requestHeaders
-		return r.readHeaders(f.bytes, h)
-	case responseHeadersNum:
-		h := &extprocv3.HttpHeaders{}
-		r.responseHeaders.ResponseHeaders, r.Request = h, &r.responseHeaders
-		return r.readHeaders(f.bytes, h)
-	case requestBodyNum:
-		body := &extprocv3.HttpBody{}
-		r.requestBody.RequestBody, r.Request = body, &r.requestBody
-		return readBody(f.bytes, body)
-	case responseBodyNum:
-		body := &extprocv3.HttpBody{}
-		r.responseBody.ResponseBody, r.Request = body, &r.responseBody
-		return readBody(f.bytes, body)
-	case requestTrailersNum:
-		t := &extprocv3.HttpTrailers{}
-		r.requestTrailers.RequestTrailers, r.Request = t, &r.requestTrailers
-		return r.readTrailers(f.bytes, t)
+// readRest has proto read a field.
+func (m *Message) readRest(b []byte) bool {
+	switch m.Rest {
+	case nil:
+		m.Rest = &extprocv3.ProcessingRequest{}
+	case noMetadata:
+		m.Rest = &extprocv3.ProcessingRequest{MetadataContext: &corev3.Metadata{}}
+	}
+	return (proto.UnmarshalOptions{Merge: true}).Unmarshal(b, m.Rest) == nil
+}
+
+// readPart reads one of the six kinds of message, whose numbers go in pairs.
+func (m *Message) readPart(f field) bool {
+	of := int(f.num) - requestHeadersNum
+	m.shows(plugin.Direction(of%2), plugin.Part(of/2)) //nolint:gosec // of six
+	switch m.Part {
+	case plugin.HeadersPart:
+		return m.readHeaders(f.bytes)
+	case plugin.BodyPart:
+		return m.readBody(f.bytes)
 	default:
-		t := &extprocv3.HttpTrailers{}
-		r.responseTrailers.ResponseTrailers, r.Request = t, &r.responseTrailers
-		return r.readTrailers(f.bytes, t)
+		return m.readTrailers(f.bytes)
 	}
 }
 
-func (r *request) readHeaders(b []byte, h *extprocv3.HttpHeaders) bool {
+func (m *Message) readHeaders(b []byte) bool {
 	for len(b) > 0 {
 		f, rest, ok := next(b)
 		if !ok {
@@ -150,13 +139,12 @@ func (r *request) readHeaders(b []byte, h *extprocv3.HttpHeaders) bool {
 		}
 		b = rest
 		switch {
-		case f.num == headersNum && f.kind == protowire.BytesType && h.Headers == nil:
-			h.Headers = &r.fields
-			if !readFields(f.bytes, h.Headers) {
+		case f.num == headersNum && f.kind == protowire.BytesType && m.Fields == nil:
+			if !m.readFields(f.bytes) {
 				return false
 			}
 		case f.num == headersEndNum && f.kind == protowire.VarintType:
-			h.EndOfStream = f.n != 0
+			m.End = f.n != 0
 		default:
 			return false
 		}
@@ -164,22 +152,21 @@ func (r *request) readHeaders(b []byte, h *extprocv3.HttpHeaders) bool {
 	return true
 }
 
-func (r *request) readTrailers(b []byte, t *extprocv3.HttpTrailers) bool {
+func (m *Message) readTrailers(b []byte) bool {
 	for len(b) > 0 {
 		f, rest, ok := next(b)
-		if !ok || f.num != trailersNum || f.kind != protowire.BytesType || t.Trailers != nil {
+		if !ok || f.num != trailersNum || f.kind != protowire.BytesType || m.Fields != nil {
 			return false
 		}
 		b = rest
-		t.Trailers = &r.fields
-		if !readFields(f.bytes, t.Trailers) {
+		if !m.readFields(f.bytes) {
 			return false
 		}
 	}
 	return true
 }
 
-func readBody(b []byte, body *extprocv3.HttpBody) bool {
+func (m *Message) readBody(b []byte) bool {
 	for len(b) > 0 {
 		f, rest, ok := next(b)
 		if !ok {
@@ -188,17 +175,17 @@ func readBody(b []byte, body *extprocv3.HttpBody) bool {
 		b = rest
 		switch {
 		case f.num == bodyNum && f.kind == protowire.BytesType:
-			body.Body = f.bytes
+			m.Body = f.bytes
 		case f.kind != protowire.VarintType:
 			return false
 		case f.num == bodyEndNum:
-			body.EndOfStream = f.n != 0
+			m.End = f.n != 0
 		case f.num == endWithoutMessageNum:
-			body.EndOfStreamWithoutMessage = f.n != 0
+			m.EndWithoutMessage = f.n != 0
 		case f.num == compressedNum:
-			body.GrpcMessageCompressed = f.n != 0
+			m.Compressed = f.n != 0
 		case f.num == drainedNum:
-			body.DrainComplete = f.n != 0
+			m.Drained = f.n != 0
 		default:
 			return false
 		}
@@ -206,8 +193,8 @@ func readBody(b []byte, body *extprocv3.HttpBody) bool {
 	return true
 }
 
-// readFields reads a header map: its fields in one piece of memory.
-func readFields(b []byte, to *corev3.HeaderMap) bool {
+// readFields reads a header map.
+func (m *Message) readFields(b []byte) bool {
 	count := 0
 	for rest := b; len(rest) > 0; count++ {
 		f, after, ok := next(rest)
@@ -216,20 +203,20 @@ func readFields(b []byte, to *corev3.HeaderMap) bool {
 		}
 		rest = after
 	}
-	values := make([]corev3.HeaderValue, count)
-	to.Headers = make([]*corev3.HeaderValue, count)
-	for i := range values {
+	m.Fields = make(plugin.Headers, count)
+	for i := range m.Fields {
 		f, rest, _ := next(b)
 		b = rest
-		to.Headers[i] = &values[i]
-		if !readField(f.bytes, &values[i]) {
+		if !readField(f.bytes, &m.Fields[i]) {
 			return false
 		}
 	}
 	return true
 }
 
-func readField(b []byte, v *corev3.HeaderValue) bool {
+func readField(b []byte, to *plugin.Field) bool {
+	var key, value string
+	var raw []byte
 	for len(b) > 0 {
 		f, rest, ok := next(b)
 		if !ok || f.kind != protowire.BytesType {
@@ -238,11 +225,11 @@ func readField(b []byte, v *corev3.HeaderValue) bool {
 		b = rest
 		switch f.num {
 		case keyNum:
-			v.Key = text(f.bytes)
+			key = text(f.bytes)
 		case valueNum:
-			v.Value = text(f.bytes)
+			value = text(f.bytes)
 		case rawValueNum:
-			v.RawValue = f.bytes
+			raw = f.bytes
 			continue
 		default:
 			return false
@@ -251,6 +238,7 @@ func readField(b []byte, v *corev3.HeaderValue) bool {
 			return false // proto says what is wrong
 		}
 	}
+	*to = fieldOf(key, value, raw)
 	return true
 }
 

@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,6 +17,7 @@ import (
 type headerBlock struct {
 	decoder *hpack.Decoder
 	fields  []hpack.HeaderField // memory for the next block
+	last    []hpack.HeaderField // what was kept of the last one
 	size    int                 // of the fields, as RFC 9113, 10.5.1 counts
 	encoded int                 // of the frames
 	end     bool                // the stream ends with it
@@ -94,6 +96,7 @@ func (c *conn) open(id uint32) error {
 	c.lastID = id
 	b := &c.headers
 	st := &Stream{c: c, id: id, window: c.initial}
+	st.queue = st.first[:0]
 	if uint32(len(c.streams)) >= c.srv.opts.MaxStreams { //nolint:gosec // bounded by what it is compared with
 		c.resetFrame(id, http2.ErrCodeRefusedStream)
 		return c.idles()
@@ -124,23 +127,18 @@ func (c *conn) open(id uint32) error {
 }
 
 // keep notes the fields that are the caller's metadata: neither HTTP/2's nor
-// gRPC's own.
+// gRPC's own. Nearly always they are those of the stream before.
 func (s *Stream) keep(fields []hpack.HeaderField) {
 	own := func(name string) bool {
 		return name[0] == ':' && name != ":authority" || name == "te" || name == "content-type" || strings.HasPrefix(name, "grpc-")
 	}
-	n := 0
-	for i := range fields {
-		if fields[i].Name != "" && !own(fields[i].Name) {
-			n++
-		}
+	fields = slices.DeleteFunc(fields, func(f hpack.HeaderField) bool { return f.Name == "" || own(f.Name) })
+	if last := s.c.headers.last; slices.Equal(fields, last) {
+		s.fields = last
+		return
 	}
-	s.fields = make([]hpack.HeaderField, 0, n)
-	for i := range fields {
-		if fields[i].Name != "" && !own(fields[i].Name) {
-			s.fields = append(s.fields, fields[i])
-		}
-	}
+	s.fields = slices.Clone(fields)
+	s.c.headers.last = s.fields
 }
 
 // parseTimeout reads a grpc-timeout: up to eight digits and a unit.

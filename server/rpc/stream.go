@@ -25,9 +25,10 @@ type Stream struct {
 	fields []hpack.HeaderField
 	call   Call
 
-	queue   [][]byte // messages that have come
-	queued  int64    // their bytes
-	message []byte   // that is coming
+	queue   [][]byte  // messages that have come
+	first   [1][]byte // room for one of them
+	queued  int64     // their bytes
+	message []byte    // that is coming
 	prefix  [prefixSize]byte
 	have    int   // bytes of the prefix and the message that is coming
 	owed    int64 // bytes that came and that the client has not been credited
@@ -72,7 +73,9 @@ func (s *Stream) Poll() (message []byte, ok bool, err error) {
 	case len(s.queue) > 0:
 		message = s.queue[0]
 		s.queue[0] = nil
-		s.queue = s.queue[1:]
+		if s.queue = s.queue[1:]; len(s.queue) == 0 {
+			s.queue = s.first[:0]
+		}
 		s.queued -= int64(len(message) + prefixSize)
 		s.credit(s.queued + int64(s.have))
 		return message, true, nil
