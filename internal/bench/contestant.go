@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/extproc/extproc/envoy"
@@ -33,30 +36,42 @@ type contestant struct {
 	plugin string
 	// needs are those of the yardstick.
 	needs plugin.Needs
+	// variant is how extproc is run, if not as it comes.
+	variant variant
 }
 
 const (
 	module    = "envoy/examples/proxy-wasm-headers/c/plugin.wasm"
 	component = "envoy/examples/header-rules/c.wasm"
+	reader    = "internal/bench/read.wasm"
+	forwarder = "internal/guests/duplex/rust.wasm"
 	transform = "envoy/examples/body-transform/rust.wasm"
 )
 
-var headerContestants = []contestant{
+// both runs a plugin in extproc, on each transport.
+func both(what, wasm, plugin string) (list []contestant) {
+	for _, transport := range []string{"grpc-go", "frames"} {
+		list = append(list, contestant{name: "extproc " + transport + ", " + what, wasm: wasm, transport: transport, plugin: plugin})
+	}
+	return list
+}
+
+var headerContestants = slices.Concat([]contestant{
 	{name: "no filter"},
 	{name: "Envoy's V8, module", wasm: module, plugin: "headers"},
 	{name: yardstick, needs: plugin.Needs{Headers: [2]bool{true, true}}},
-	{name: "extproc grpc-go, module", wasm: module, transport: "grpc-go", plugin: "headers"},
-	{name: "extproc frames, module", wasm: module, transport: "frames", plugin: "headers"},
-	{name: "extproc grpc-go, component", wasm: component, transport: "grpc-go", plugin: "header-rules"},
-	{name: "extproc frames, component", wasm: component, transport: "frames", plugin: "header-rules"},
-}
+}, both("module", module, "headers"), both("component", component, "header-rules"))
 
-var bodyContestants = []contestant{
+// bodyContestants do different things to bodies: only the yardstick and those that
+// forward them unchanged do the same.
+var bodyContestants = slices.Concat([]contestant{
 	{name: "no filter"},
+	{name: "Envoy's V8, module that reads", wasm: reader, plugin: "read"},
 	{name: yardstick, needs: plugin.Needs{Headers: [2]bool{true, true}, Body: [2]plugin.BodyNeed{plugin.Always, plugin.Always}}},
-	{name: "extproc grpc-go, component", wasm: transform, transport: "grpc-go"},
-	{name: "extproc frames, component", wasm: transform, transport: "frames"},
-}
+}, both("component for headers", component, "header-rules"),
+	both("module that reads", reader, "read"),
+	both("component that forwards", forwarder, ""),
+	both("component that changes", transform, ""))
 
 // chosen are the contestants that fit, and the yardstick.
 func chosen(list []contestant, only *regexp.Regexp) (fit []contestant) {
@@ -66,6 +81,50 @@ func chosen(list []contestant, only *regexp.Regexp) (fit []contestant) {
 		}
 	}
 	return fit
+}
+
+// variant is a program and environment to run extproc with.
+type variant struct {
+	text, program string
+	env           []string
+}
+
+// variants is a flag: each of its words sets a variable, or is a program.
+type variants []variant
+
+func (v *variants) String() string { return fmt.Sprint(*v) }
+
+// Set adds a variant.
+func (v *variants) Set(text string) error {
+	made := variant{text: text}
+	for _, word := range strings.Fields(text) {
+		switch {
+		case strings.Contains(word, "="):
+			made.env = append(made.env, word)
+		case made.program != "":
+			return fmt.Errorf("expected one program, got %s and %s", made.program, word)
+		default:
+			made.program = word
+		}
+	}
+	*v = append(*v, made)
+	return nil
+}
+
+// also follows each contestant with extproc by its variants.
+func (v variants) also(list []contestant) (all []contestant) {
+	for _, c := range list {
+		all = append(all, c)
+		if c.transport == "" {
+			continue
+		}
+		for _, other := range v {
+			c := c
+			c.name, c.variant = c.name+", "+other.text, other
+			all = append(all, c)
+		}
+	}
+	return all
 }
 
 // running is a contestant with its Envoy and its server.
@@ -92,7 +151,7 @@ func (o *options) start(ctx context.Context, c contestant, upstream, dir string)
 	var bootstrap []byte
 	switch {
 	case c.transport != "":
-		bootstrap, err = r.startExtProc(ctx, o.extproc, where, dir)
+		bootstrap, err = r.startExtProc(ctx, cmp.Or(c.variant.program, o.extproc), where, dir)
 	case c.name == yardstick:
 		bootstrap, err = r.startYardstick(ctx, o.yardstick, where, dir)
 	default:
@@ -127,7 +186,7 @@ func (r *running) startExtProc(ctx context.Context, binary string, where envoy.O
 		return nil, err
 	}
 	p, err := extprocrun.Start(ctx, extprocrun.Options{
-		Binary: binary, Config: config, Address: where.ExtProc, Dir: dir,
+		Binary: binary, Config: config, Address: where.ExtProc, Dir: dir, Env: r.variant.env,
 		// The module logs every request, which Envoy doesn't write down at its level either.
 		Args: []string{"--transport", r.transport, "--log-level", "warn", "--grpc-health-port", "0", "--metrics-port", "0"},
 	})

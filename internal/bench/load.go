@@ -1,17 +1,10 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
-	"context"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
+	"math"
 	"regexp"
 	"slices"
-	"strconv"
-	"time"
 )
 
 // load is a kind of traffic.
@@ -20,6 +13,10 @@ type load struct {
 	Concurrency int  `json:"concurrency"`
 	// Body is the size of the body that is sent and comes back; 0 is a GET.
 	Body int `json:"body,omitempty"`
+	// Half is a load of half of what the yardstick can take. Requests come at this Rate,
+	// per second, whether or not the last one was answered; else as fast as they are.
+	Half bool    `json:"half,omitempty"`
+	Rate float64 `json:"offered_per_second,omitempty"`
 	// share is how many of the wanted requests are made: their number would make some
 	// loads last too long.
 	share float64
@@ -29,6 +26,12 @@ func (l load) String() string {
 	text := "HTTP/1.1"
 	if l.HTTP2 {
 		text = "HTTP/2"
+	}
+	switch {
+	case l.Half && l.Rate > 0:
+		return fmt.Sprintf("%s, half of saturation: %.0f requests/s", text, l.Rate)
+	case l.Half:
+		return text + ", half of saturation"
 	}
 	text += fmt.Sprintf(", concurrency %d", l.Concurrency)
 	switch {
@@ -40,12 +43,21 @@ func (l load) String() string {
 	return text
 }
 
+const (
+	// saturating is as many requests under way as keep all processors busy.
+	saturating = 64
+	// paced is how many connections make a load of a given rate. Each has its turn in
+	// some tens of milliseconds: only who takes longer than that delays the next.
+	paced = 128
+)
+
 // headerLoads are requests without bodies.
 func headerLoads() (list []load) {
 	for _, http2 := range []bool{false, true} {
 		list = append(list,
 			load{HTTP2: http2, Concurrency: 1, share: 0.25},
-			load{HTTP2: http2, Concurrency: 64, share: 1})
+			load{HTTP2: http2, Concurrency: saturating, share: 1},
+			load{HTTP2: http2, Concurrency: paced, Half: true, share: 0.5})
 	}
 	return list
 }
@@ -60,125 +72,32 @@ func bodyLoads() []load {
 	}
 }
 
-// loadsOf are the loads whose names fit.
-func loadsOf(list []load, fit *regexp.Regexp) []load {
-	return slices.DeleteFunc(list, func(l load) bool { return !fit.MatchString(l.String()) })
+// saturates is a load that half of is another.
+func (l load) saturates(half load) bool {
+	return half.Half && !l.Half && l.HTTP2 == half.HTTP2 && l.Concurrency == saturating && l.Body == half.Body
 }
 
-// streams is how many requests a connection of HTTP/2 has under way.
-const streams = 8
-
-// outcome is what h2load has measured.
-type outcome struct {
-	requests  int
-	perSecond float64
-	p50, p99  time.Duration
-}
-
-// send makes n requests to a Unix socket. The files of a run are in dir.
-func send(ctx context.Context, socket string, l load, n int, dir string) (outcome, error) {
-	log := filepath.Join(dir, "requests")
-	if err := os.Remove(log); err != nil && !os.IsNotExist(err) {
-		return outcome{}, err
-	}
-	args := []string{"-n", strconv.Itoa(n), "-t", "1", "-B", "unix:" + socket, "--log-file", log}
-	if l.HTTP2 {
-		connections := max(l.Concurrency/streams, 1)
-		args = append(args, "-p", "h2c", "-c", strconv.Itoa(connections), "-m", strconv.Itoa(l.Concurrency/connections))
-	} else {
-		args = append(args, "--h1", "-c", strconv.Itoa(l.Concurrency))
-	}
-	if l.Body > 0 {
-		path, err := bodyFile(dir, l.Body)
-		if err != nil {
-			return outcome{}, err
+// loadsOf are the loads whose names fit, and those that must be known for them.
+func loadsOf(list []load, fit *regexp.Regexp) (wanted []load) {
+	for _, l := range list {
+		if fit.MatchString(l.String()) || slices.ContainsFunc(list, func(half load) bool {
+			return l.saturates(half) && fit.MatchString(half.String())
+		}) {
+			wanted = append(wanted, l)
 		}
-		args = append(args, "-d", path)
 	}
-	said, err := exec.CommandContext(ctx, "h2load", append(args, target(l))...).CombinedOutput()
-	if err != nil {
-		return outcome{}, fmt.Errorf("h2load: %w\n%s", err, said)
-	}
-	out := outcome{requests: n}
-	if out.perSecond, err = parseSummary(said, n); err != nil {
-		return outcome{}, err
-	}
-	times, err := os.ReadFile(log)
-	if err != nil {
-		return outcome{}, err
-	}
-	took, err := parseLog(times)
-	if err != nil {
-		return outcome{}, err
-	}
-	if len(took) != n {
-		return outcome{}, fmt.Errorf("h2load logged %d requests, expected %d", len(took), n)
-	}
-	out.p50, out.p99 = quantile(took, 50), quantile(took, 99)
-	return out, nil
+	return wanted
 }
 
-// target is what is asked of the upstream: an empty answer, or the body back.
-func target(l load) string {
-	if l.Body > 0 {
-		return "http://bench/raw"
-	}
-	return "http://bench/bytes/0"
-}
-
-// body is text: body-transform changes letters.
-func body(size int) []byte { return bytes.Repeat([]byte("body"), size/4) }
-
-func bodyFile(dir string, size int) (string, error) {
-	path := filepath.Join(dir, fmt.Sprint("body-", size))
-	if _, err := os.Stat(path); err == nil {
-		return path, nil
-	}
-	return path, os.WriteFile(path, body(size), 0o600)
-}
-
-var (
-	summaryRate     = regexp.MustCompile(`(?m)^finished in [^,]+, ([0-9.]+) req/s`)
-	summaryRequests = regexp.MustCompile(`(?m)^requests: \d+ total, \d+ started, \d+ done, (\d+) succeeded, (\d+) failed, (\d+) errored`)
-)
-
-// parseSummary is the rate of requests, all of which must have succeeded: a server
-// that refuses is fast.
-func parseSummary(said []byte, n int) (float64, error) {
-	rate, counts := summaryRate.FindSubmatch(said), summaryRequests.FindSubmatch(said)
-	if rate == nil || counts == nil {
-		return 0, fmt.Errorf("h2load: expected a rate and counts of requests in:\n%s", said)
-	}
-	if string(counts[1]) != strconv.Itoa(n) {
-		return 0, fmt.Errorf("h2load: %s of %d requests succeeded:\n%s", counts[1], n, said)
-	}
-	return strconv.ParseFloat(string(rate[1]), 64)
-}
-
-// parseLog is the time each request took. A line of the log is the start in µs since
-// 1970, the status and the time in µs.
-func parseLog(log []byte) ([]time.Duration, error) {
-	var took []time.Duration
-	lines := bufio.NewScanner(bytes.NewReader(log))
-	for lines.Scan() {
-		fields := bytes.Fields(lines.Bytes())
-		if len(fields) != 3 {
-			return nil, fmt.Errorf("log of h2load: %q: expected start, status and time", lines.Text())
+// pacedBy gives loads of half of saturation their rate: by the yardstick, so that all
+// are offered the same.
+func pacedBy(results []*result, halves []load) []load {
+	for i, half := range halves {
+		for _, r := range results {
+			if r.Contestant == yardstick && r.Load.saturates(half) {
+				halves[i].Rate = math.Round(r.Median.PerSecond / 2)
+			}
 		}
-		if status := string(fields[1]); status != "200" {
-			return nil, fmt.Errorf("log of h2load: status %s, expected 200", status)
-		}
-		us, err := strconv.ParseInt(string(fields[2]), 10, 64)
-		if err != nil {
-			return nil, fmt.Errorf("log of h2load: %q: expected a time in µs", fields[2])
-		}
-		took = append(took, time.Duration(us)*time.Microsecond)
 	}
-	return took, lines.Err()
-}
-
-// quantile sorts the times.
-func quantile(took []time.Duration, percent int) time.Duration {
-	slices.Sort(took)
-	return took[(len(took)-1)*percent/100]
+	return halves
 }

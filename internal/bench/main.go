@@ -20,6 +20,7 @@ type options struct {
 	extproc, yardstick, envoy string
 	out                       string
 	rounds, requests          int
+	variants                  variants
 }
 
 func main() {
@@ -28,9 +29,10 @@ func main() {
 	flag.StringVar(&o.yardstick, "yardstick", "bin/yardstick", "the yardstick's `program`")
 	flag.StringVar(&o.out, "out", "bench.json", "the `file` to write all figures to")
 	flag.IntVar(&o.rounds, "rounds", 5, "how often all contestants take turns")
-	flag.IntVar(&o.requests, "requests", 20_000, "requests of a turn at concurrency 64 without bodies; other turns make fewer, in proportion")
+	flag.IntVar(&o.requests, "requests", 10_000, "requests of a turn at concurrency 64 without bodies; other turns make fewer, in proportion")
 	only := flag.String("only", "", "measure contestants whose names fit a `regexp`, and the yardstick")
 	under := flag.String("under", "", "measure under loads whose names fit a `regexp`, such as '1.1, concurrency 64'")
+	flag.Var(&o.variants, "also", "measure extproc in another way as well: a `program` instead of -extproc's, variables as NAME=VALUE, or both; may be repeated")
 	flag.Parse()
 	if err := o.run(*only, *under); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)

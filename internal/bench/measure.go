@@ -17,14 +17,19 @@ type figures struct {
 	P50       float64 `json:"p50_us"`
 	P99       float64 `json:"p99_us"`
 	EnvoyCPU  float64 `json:"envoy_cpu_us_per_request"`
-	// ServerCPU is 0 if there is no server.
+	// ServerCPU and Resident are 0 if there is no server.
 	ServerCPU float64 `json:"server_cpu_us_per_request"`
+	// Resident is the server's memory at the end, in MiB.
+	Resident float64 `json:"server_rss_mib"`
 }
 
 // columns are the figures in the order in which they are shown.
 func (f *figures) columns() []*float64 {
-	return []*float64{&f.PerSecond, &f.P50, &f.P99, &f.EnvoyCPU, &f.ServerCPU}
+	return []*float64{&f.PerSecond, &f.P50, &f.P99, &f.EnvoyCPU, &f.ServerCPU, &f.Resident}
 }
+
+// titles are those of the columns.
+var titles = []string{"requests/s", "p50 µs", "p99 µs", "CPU µs/request: Envoy", "server", "MiB"}
 
 // result is a contestant's under a load.
 type result struct {
@@ -37,51 +42,91 @@ type result struct {
 	Rounds []figures `json:"rounds"`
 }
 
-// measure has all contestants take turns under all loads, round by round: what else
-// the machine does then hits all of them.
-func (o *options) measure(ctx context.Context, upstream string, list []contestant, loads []load) ([]*result, error) {
+// field is all contestants at once.
+type field struct {
+	*options
+	dir  string
+	all  []*running
+	sent int // how many requests each has seen
+}
+
+// measure has contestants take turns under loads: first those that are as fast as can
+// be, then those at half of that.
+func (o *options) measure(ctx context.Context, upstream string, list []contestant, loads []load) (results []*result, err error) {
 	if len(loads) == 0 {
 		return nil, nil
 	}
-	dir, err := os.MkdirTemp("", "bench") // a socket's path may be no longer than 107 bytes
+	f := &field{options: o}
+	if f.dir, err = os.MkdirTemp("", "bench"); err != nil { // a socket's path may be no longer than 107 bytes
+		return nil, err
+	}
+	defer os.RemoveAll(f.dir)
+	defer f.stop()
+	if err := f.start(ctx, upstream, o.variants.also(list)); err != nil {
+		return nil, err
+	}
+	halves := slices.Clone(loads)
+	loads = slices.DeleteFunc(loads, func(l load) bool { return l.Half })
+	halves = slices.DeleteFunc(halves, func(l load) bool { return !l.Half })
+	if err := f.warm(ctx, loads); err != nil {
+		return nil, err
+	}
+	if results, err = f.race(ctx, loads); err != nil {
+		return nil, err
+	}
+	half, err := f.race(ctx, pacedBy(results, halves))
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir)
-	var all []*running
+	for _, r := range f.all {
+		if err := r.served(ctx, f.sent); err != nil {
+			return nil, err
+		}
+	}
+	return append(results, half...), nil
+}
+
+func (f *field) start(ctx context.Context, upstream string, list []contestant) error {
 	for i, c := range list {
-		own := filepath.Join(dir, strconv.Itoa(i))
+		own := filepath.Join(f.dir, strconv.Itoa(i))
 		if err := os.Mkdir(own, 0o700); err != nil {
-			return nil, err
+			return err
 		}
-		r, err := o.start(ctx, c, upstream, own)
+		r, err := f.options.start(ctx, c, upstream, own)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		defer r.stop()
-		all = append(all, r)
+		f.all = append(f.all, r)
 	}
-	results, sent, err := o.warm(ctx, all, loads, dir)
-	if err != nil {
-		return nil, err
+	return nil
+}
+
+func (f *field) stop() {
+	for _, r := range f.all {
+		r.stop()
 	}
-	for round := range o.rounds {
-		fmt.Fprintf(os.Stderr, "bench: round %d of %d\n", round+1, o.rounds)
+}
+
+// race takes the turns of all rounds: in each, all contestants under all loads, so
+// that what else the machine does hits all of them.
+func (f *field) race(ctx context.Context, loads []load) (results []*result, err error) {
+	for _, l := range loads {
+		for _, r := range f.all {
+			results = append(results, &result{Load: l, Contestant: r.name})
+		}
+	}
+	for round := range f.rounds {
 		for i, l := range loads {
-			for j, r := range all {
-				f, err := r.turn(ctx, l, o.count(l), dir)
+			fmt.Fprintf(os.Stderr, "bench: round %d of %d: %v\n", round+1, f.rounds, l)
+			for j, r := range f.all {
+				got, err := r.turn(ctx, l, f.count(l), f.dir)
 				if err != nil {
 					return nil, err
 				}
-				at := results[i*len(all)+j]
-				at.Rounds = append(at.Rounds, f)
+				at := results[i*len(f.all)+j]
+				at.Rounds = append(at.Rounds, got)
 			}
-			sent += o.count(l)
-		}
-	}
-	for _, r := range all {
-		if err := r.served(ctx, sent); err != nil {
-			return nil, err
+			f.sent += f.count(l)
 		}
 	}
 	summarize(results)
@@ -94,23 +139,21 @@ func (o *options) count(l load) int {
 }
 
 // warm looks at an answer of each contestant to each load, and makes some requests, so
-// that what happens once is not measured. It returns the results to fill, by load and
-// contestant, and how many requests each contestant has seen.
-func (o *options) warm(ctx context.Context, all []*running, loads []load, dir string) (results []*result, sent int, err error) {
+// that what happens once is not measured.
+func (f *field) warm(ctx context.Context, loads []load) error {
 	for _, l := range loads {
-		n := max(o.count(l)/10, l.Concurrency)
-		for _, r := range all {
+		n := max(f.count(l)/10, l.Concurrency)
+		for _, r := range f.all {
 			if err := r.probe(ctx, l); err != nil {
-				return nil, 0, fmt.Errorf("%s, %v: %w", r.name, l, err)
+				return fmt.Errorf("%s, %v: %w", r.name, l, err)
 			}
-			if _, err := send(ctx, r.socket, l, n, dir); err != nil {
-				return nil, 0, fmt.Errorf("%s, %v: %w", r.name, l, err)
+			if _, err := send(ctx, r.socket, l, n, f.dir); err != nil {
+				return fmt.Errorf("%s, %v: %w", r.name, l, err)
 			}
-			results = append(results, &result{Load: l, Contestant: r.name})
 		}
-		sent += n + 1
+		f.sent += n + 1
 	}
-	return results, sent, nil
+	return nil
 }
 
 // turn is one contestant's part of a round under one load.
@@ -128,9 +171,16 @@ func (r *running) turn(ctx context.Context, l load, n int, dir string) (figures,
 		return figures{}, err
 	}
 	each := func(d time.Duration) float64 { return micros(d) / float64(out.requests) }
+	memory := 0
+	if r.server != 0 {
+		if memory, err = resident(r.server); err != nil {
+			return figures{}, err
+		}
+	}
 	return figures{
 		PerSecond: out.perSecond, P50: micros(out.p50), P99: micros(out.p99),
 		EnvoyCPU: each(envoyAfter - envoyBefore), ServerCPU: each(serverAfter - serverBefore),
+		Resident: float64(memory) / (1 << 20),
 	}, nil
 }
 

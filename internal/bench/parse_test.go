@@ -1,35 +1,16 @@
 package main
 
 import (
+	"bytes"
+	"fmt"
 	"os"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 )
-
-func TestParseStat(t *testing.T) {
-	const rest = " S 1 2 2 0 -1 4194560 900 0 3 0 123 45 6 7 20 0 9 0 8000 1000 200"
-	for name, c := range map[string]struct {
-		stat  string
-		want  time.Duration
-		wrong string
-	}{
-		"plain":           {"77 (envoy)" + rest, 1680 * time.Millisecond, ""},
-		"spaces in names": {"77 (a) S (b c)" + rest, 1680 * time.Millisecond, ""},
-		"empty":           {"", 0, "13 fields"},
-		"no name":         {"77 envoy" + rest, 0, "13 fields"},
-		"cut":             {"77 (envoy) S 1 2 2", 0, "13 fields"},
-		"no number":       {"77 (envoy) S 1 2 2 0 -1 4194560 900 0 3 0 123 x", 0, "clock ticks"},
-	} {
-		got, err := parseStat([]byte(c.stat))
-		expect(t, name, err, c.wrong)
-		if err == nil && got != c.want {
-			t.Errorf("%s: %v, expected %v", name, got, c.want)
-		}
-	}
-}
 
 // TestCPUTime compares with a process whose use is known: this one.
 func TestCPUTime(t *testing.T) {
@@ -164,8 +145,69 @@ func TestUnder(t *testing.T) {
 			t.Errorf("%s: %q, expected %q", c.under, names, c.want)
 		}
 	}
+	// What half of is offered has to be measured before.
+	half := loadsOf(headerLoads(), regexp.MustCompile("1.1, half"))
+	if len(half) != 2 || !half[0].saturates(half[1]) {
+		t.Errorf("%v, expected HTTP/1.1 at concurrency 64 and at half of that", half)
+	}
 	err := (&options{rounds: 1, requests: 1}).run("", "HTTP/3")
 	expect(t, "no load", err, `"HTTP/1.1, concurrency 64"`)
+}
+
+// TestPacedBy: all are offered half of what the yardstick can take.
+func TestPacedBy(t *testing.T) {
+	loads := headerLoads()
+	var results []*result
+	for i, l := range loads {
+		results = append(results,
+			&result{Load: l, Contestant: "other", Median: figures{PerSecond: 7}},
+			&result{Load: l, Contestant: yardstick, Median: figures{PerSecond: float64(1000 * i)}})
+	}
+	halves := slices.DeleteFunc(slices.Clone(loads), func(l load) bool { return !l.Half })
+	for i, l := range pacedBy(results, halves) {
+		if want := []float64{500, 2000}[i]; l.Rate != want {
+			t.Errorf("%v, expected %v", l, want)
+		}
+	}
+	args := strings.Join(connections(load{Concurrency: 128, Half: true, Rate: 320}), " ")
+	if want := "--h1 -r 1 --rate-period 1ms --rps 2.5 -c 128"; args != want {
+		t.Errorf("%s, expected %s", args, want)
+	}
+}
+
+func TestAlso(t *testing.T) {
+	var v variants
+	for _, text := range []string{"GOGC=200 GODEBUG=madvdontneed=1", "bin/old", "bin/old GOGC=50"} {
+		if err := v.Set(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	expect(t, "two programs", v.Set("bin/a bin/b"), "bin/a and bin/b")
+	var got []string
+	for _, c := range v.also([]contestant{{name: yardstick}, {name: "extproc", transport: "frames"}}) {
+		got = append(got, fmt.Sprintf("%s|%s|%s", c.name, c.variant.program, c.variant.env))
+	}
+	want := []string{
+		yardstick + "||[]", "extproc||[]", "extproc, GOGC=200 GODEBUG=madvdontneed=1||[GOGC=200 GODEBUG=madvdontneed=1]",
+		"extproc, bin/old|bin/old|[]", "extproc, bin/old GOGC=50|bin/old|[GOGC=50]",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q, expected %q", got, want)
+	}
+}
+
+// TestResident compares with a process that has just taken memory: this one.
+func TestResident(t *testing.T) {
+	before, err := resident(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	taken := bytes.Repeat([]byte{1}, 64<<20)
+	after, err := resident(os.Getpid())
+	if err != nil || after < before+len(taken)/2 {
+		t.Errorf("%d bytes before taking %d, then %d: %v", before, len(taken), after, err)
+	}
+	runtime.KeepAlive(taken)
 }
 
 // expect compares an error with a part of its text, "" for none.

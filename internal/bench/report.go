@@ -71,7 +71,7 @@ func table(w io.Writer, title string, results []*result) error {
 	for _, r := range results {
 		if r.Load != last {
 			last = r.Load
-			fmt.Fprintf(out, "\n%s: %v\trequests/s\tp50 µs\tp99 µs\tCPU µs/request: Envoy\tserver\n", title, r.Load)
+			fmt.Fprintf(out, "\n%s: %v\t%s\n", title, r.Load, strings.Join(titles, "\t"))
 		}
 		fmt.Fprintf(out, "%s", r.Contestant)
 		values, ratios := r.Median.columns(), r.Ratio.columns()

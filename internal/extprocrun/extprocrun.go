@@ -27,6 +27,8 @@ type Options struct {
 	Address string
 	// Args are further flags of `extproc serve`.
 	Args []string
+	// Env is set besides what is set here, as NAME=VALUE.
+	Env []string
 	// Dir keeps the log.
 	Dir string
 }
@@ -56,6 +58,7 @@ func Start(ctx context.Context, opts Options) (*Process, error) {
 	args := append([]string{"serve", "--config", opts.Config, "--grpc-addr", opts.Address}, opts.Args...)
 	cmd := exec.Command(opts.Binary, args...)
 	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Env = append(os.Environ(), opts.Env...)
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
