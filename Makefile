@@ -10,7 +10,7 @@ BASE ?= origin/main
 GOLANGCI_VERSION := v2.15.0
 GOLANGCI := .tools/bin/golangci-lint-$(GOLANGCI_VERSION)
 
-.PHONY: help build tools guests demo test race check fmt lint generated bench gobench bench-compare fuzz soak plugins clean
+.PHONY: help build tools guests demo test race check fmt lint generated bench bench-readme gobench bench-compare fuzz soak plugins clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ bench: build tools ## measure what a plugin costs, with real Envoys, against a s
 	@internal/tools/h2load.sh
 	@go build -o bin/yardstick ./internal/bench/yardstick
 	@go run ./internal/bench $(BENCHFLAGS)
+
+bench-readme: ## write the last run's tables and plot into README.md; they are never typed
+	@go run ./internal/bench -readme README.md
 
 gobench: ## run all Go benchmarks
 	go test -run '^$$' -bench . -benchmem ./...

@@ -77,6 +77,12 @@ func (l load) saturates(half load) bool {
 	return half.Half && !l.Half && l.HTTP2 == half.HTTP2 && l.Concurrency == saturating && l.Body == half.Body
 }
 
+// same says whether two loads differ in nothing but their rates and shares.
+func (l load) same(other load) bool {
+	l.Rate, l.share, other.Rate, other.share = 0, 0, 0, 0
+	return l == other
+}
+
 // loadsOf are the loads whose names fit, and those that must be known for them.
 func loadsOf(list []load, fit *regexp.Regexp) (wanted []load) {
 	for _, l := range list {

@@ -30,14 +30,35 @@ func main() {
 	flag.StringVar(&o.out, "out", "bench.json", "the `file` to write all figures to")
 	flag.IntVar(&o.rounds, "rounds", 5, "how often all contestants take turns")
 	flag.IntVar(&o.requests, "requests", 10_000, "requests of a turn at concurrency 64 without bodies; other turns make fewer, in proportion")
+	flag.Var(&o.variants, "also", "measure extproc in another way as well: a `program` instead of -extproc's, variables as NAME=VALUE, or both; may be repeated")
 	only := flag.String("only", "", "measure contestants whose names fit a `regexp`, and the yardstick")
 	under := flag.String("under", "", "measure under loads whose names fit a `regexp`, such as '1.1, concurrency 64'")
-	flag.Var(&o.variants, "also", "measure extproc in another way as well: a `program` instead of -extproc's, variables as NAME=VALUE, or both; may be repeated")
+	markdown := flag.Bool("markdown", false, "measure nothing, but print -out's figures as Markdown")
+	readme := flag.String("readme", "", "measure nothing, but write -out's figures into a README, a `file`, and plot them beside it")
 	flag.Parse()
-	if err := o.run(*only, *under); err != nil {
+	var err error
+	if *markdown || *readme != "" {
+		err = o.show(*readme)
+	} else {
+		err = o.run(*only, *under)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
+}
+
+// show shows the figures of an earlier run.
+func (o *options) show(readme string) error {
+	r, err := readReport(o.out)
+	if err != nil {
+		return err
+	}
+	if readme != "" {
+		return r.publish(readme)
+	}
+	_, err = fmt.Print(r.markdown())
+	return err
 }
 
 func (o *options) run(only, under string) (err error) {
@@ -71,7 +92,10 @@ func (o *options) run(only, under string) (err error) {
 		return err
 	}
 	defer up.Close()
-	r := o.newReport()
+	r, err := o.newReport(ctx)
+	if err != nil {
+		return err
+	}
 	if r.Headers, err = o.measure(ctx, up.Address, chosen(headerContestants, fit), headers); err != nil {
 		return err
 	}
