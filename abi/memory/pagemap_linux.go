@@ -95,7 +95,9 @@ func scanPages(fd int, mapped []byte, own []span) ([]span, error) {
 			vec: uint64(uintptr(unsafe.Pointer(&buf.regions[0]))), vecLen: uint64(len(buf.regions)),
 			inverted: pageIsFile, mask: pageIsFile, anyOf: pageIsPresent | pageIsSwapped,
 		}
-		n, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), pagemapScan, uintptr(unsafe.Pointer(&buf.arg)))
+		// Raw, as it is over at once: Go's monitor of system calls would be woken, and
+		// costs more than the scan.
+		n, _, errno := unix.RawSyscall(unix.SYS_IOCTL, uintptr(fd), pagemapScan, uintptr(unsafe.Pointer(&buf.arg)))
 		runtime.KeepAlive(buf)
 		if errno == unix.EINTR {
 			buf.arg.walkEnd = at

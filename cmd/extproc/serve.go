@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -87,6 +88,7 @@ func defaultCache() string {
 
 // serve serves until ctx ends, then drains.
 func serve(ctx context.Context, o serveOptions, abis []plugin.ABI, log *slog.Logger) error {
+	defer runtime.KeepAlive(floor())
 	reloader := &plugin.Reloader{Path: o.config, ABIs: abis, Log: log}
 	tracer, flush, err := tracing(ctx, log)
 	if err != nil {
