@@ -32,6 +32,7 @@ type stream struct {
 	used       time.Duration     // running time so far
 	due        plugin.Instant    // of the exchange, in a step
 	wake       *plugin.Bell
+	text       plugin.Copies
 }
 
 var errClosedGuest = errors.New("the exchange is over")

@@ -29,10 +29,13 @@ type fieldMap struct {
 
 func (m *fieldMap) set(list plugin.Headers) { *m = fieldMap{list: list, visible: true} }
 
+// roomToAdd is for the fields that guests usually add to a message.
+const roomToAdd = 4
+
 // edit readies the list for changes.
 func (m *fieldMap) edit() {
 	if !m.own {
-		m.list, m.own = slices.Clone(m.list), true
+		m.list, m.own = append(make(plugin.Headers, 0, len(m.list)+roomToAdd), m.list...), true
 	}
 }
 
@@ -170,7 +173,8 @@ func addMapValue(c *call) Status {
 	if m == nil {
 		return BadArgument
 	}
-	m.add(plugin.Field{Name: lower(c.bytes(1)), Value: slices.Clone(c.bytes(2))})
+	text := &c.cx.stream.text
+	m.add(plugin.Field{Name: text.Lower(view(c.bytes(1))), Value: text.Bytes(view(c.bytes(2)))})
 	return OK
 }
 

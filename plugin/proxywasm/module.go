@@ -141,7 +141,7 @@ func (p *Module) Start(ex *plugin.Exchange) (plugin.Guest, error) {
 func (p *Module) recycle(s *stream) {
 	s.wake.Still()
 	clear(s.properties)
-	*s = stream{plugin: p, wake: s.wake, properties: s.properties}
+	*s = stream{plugin: p, wake: s.wake, properties: s.properties, text: s.text}
 	p.streams.Put(s)
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -124,12 +124,15 @@ func (v *vm) run(cx *Context, f api.Function, stack []uint64, name string) error
 	}
 	v.flushLog()
 	v.current, v.effective, v.allocating = &v.base, 0, false
-	var exit exitError
-	switch {
-	case err == nil, cx == &v.base && errors.As(err, &exit) && exit == 0:
+	if err == nil || cx == &v.base && exitedWell(err) {
 		return nil
 	}
 	return v.fail(cx, name, err)
+}
+
+func exitedWell(err error) bool {
+	var exit exitError
+	return errors.As(err, &exit) && exit == 0
 }
 
 // mercy is how long a call in a shared VM may take however late its exchange is:

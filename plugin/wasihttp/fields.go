@@ -206,7 +206,7 @@ func (f *fields) headerError(name string, values ...abi.Value) string {
 
 func (f *fields) append(g *guest, name, value string) error {
 	f.change(g)
-	f.list = append(f.list, plugin.Field{Name: g.text.lower(name), Value: g.text.bytes(value)})
+	f.list = append(f.list, plugin.Field{Name: g.text.Lower(name), Value: g.text.Bytes(value)})
 	return f.grow(g, len(name)+len(value))
 }
 
@@ -225,7 +225,7 @@ func (f *fields) set(g *guest, name string, values []abi.Value) error {
 		}
 		grown -= len(field.Name) + len(field.Value)
 		if len(values) > 0 {
-			kept = append(kept, plugin.Field{Name: field.Name, Value: g.text.bytes(values[0].Str)})
+			kept = append(kept, plugin.Field{Name: field.Name, Value: g.text.Bytes(values[0].Str)})
 			grown += len(name) + len(values[0].Str)
 			values = values[1:]
 		}
@@ -235,9 +235,9 @@ func (f *fields) set(g *guest, name string, values []abi.Value) error {
 	if err := f.grow(g, grown); err != nil || len(values) == 0 {
 		return err
 	}
-	key := g.text.lower(name)
+	key := g.text.Lower(name)
 	for _, v := range values {
-		f.list = append(f.list, plugin.Field{Name: key, Value: g.text.bytes(v.Str)})
+		f.list = append(f.list, plugin.Field{Name: key, Value: g.text.Bytes(v.Str)})
 		if err := f.grow(g, len(key)+len(v.Str)); err != nil {
 			return err
 		}

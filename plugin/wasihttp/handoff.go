@@ -26,7 +26,7 @@ type guest struct {
 	pumps     []*outgoingBody
 	calls     []*host.Call
 	lists     []plugin.Headers
-	text      text
+	text      plugin.Copies
 	buffer    []byte
 
 	stdout, stderr lines

@@ -1,6 +1,7 @@
 package wasihttp
 
 import (
+	"bytes"
 	"strconv"
 
 	"github.com/extproc/extproc/plugin"
@@ -170,10 +171,12 @@ func (o *outgoing) pseudo(g *guest) []plugin.Field {
 
 // statusText is the status as it stands in :status.
 func (g *guest) statusText(status uint64) []byte {
-	if value, ok := g.ex.Response.Original.Get(":status"); ok && string(value) == strconv.FormatUint(status, 10) {
+	var digits [20]byte
+	text := strconv.AppendUint(digits[:0], status, 10)
+	if value, _ := g.ex.Response.Original.Get(":status"); bytes.Equal(value, text) {
 		return value
 	}
-	return strconv.AppendUint(nil, status, 10)
+	return bytes.Clone(text)
 }
 
 // bodiless reports whether o is a message that has no body whatever its

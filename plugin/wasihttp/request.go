@@ -122,7 +122,7 @@ func outgoingRequestSetMethod(g *guest, c *abi.Call) error {
 			c.Result = c.Err()
 			return nil
 		}
-		method = g.text.string(method)
+		method = g.text.String(method)
 	}
 	c.Args[0].Obj.(*outgoing).method = method
 	c.Result = c.Ok()
@@ -166,7 +166,7 @@ func setOption(g *guest, c *abi.Call, o *option, pseudo string, valid func(strin
 		c.Result = c.Err()
 		return nil
 	}
-	*o = option{g.text.string(s), true}
+	*o = option{g.text.String(s), true}
 	return nil
 }
 
@@ -198,7 +198,7 @@ func outgoingRequestSetScheme(g *guest, c *abi.Call) error {
 			c.Result = c.Err()
 			return nil
 		}
-		o.scheme = option{g.text.string(s), true}
+		o.scheme = option{g.text.String(s), true}
 	}
 	return nil
 }

@@ -73,36 +73,6 @@ func lower(s string) string {
 	return s
 }
 
-// text holds copies of what guests hand over. Its memory is never used again:
-// the exchange may outlive the guest.
-type text struct{ free []byte }
-
-const textChunk = 512
-
-func (t *text) bytes(s string) []byte {
-	if len(s) > len(t.free) {
-		if len(s) > textChunk/2 {
-			return []byte(s)
-		}
-		t.free = make([]byte, textChunk)
-	}
-	b := t.free[:len(s):len(s)]
-	t.free = t.free[len(s):]
-	copy(b, s)
-	return b
-}
-
-func (t *text) string(s string) string { return view(t.bytes(s)) }
-
-// lower copies a name in lower case.
-func (t *text) lower(s string) string {
-	b := t.bytes(s)
-	for i := range b {
-		b[i] = lowerByte(b[i])
-	}
-	return view(b)
-}
-
 // view is b as a string, without a copy. b must not change.
 func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
