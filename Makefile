@@ -65,9 +65,11 @@ bench-readme: ## write the last run's tables and plot into README.md; they are n
 	@go run ./internal/bench -readme README.md
 
 gobench: ## run all Go benchmarks
+	@internal/tools/redis.sh
 	go test -run '^$$' -bench . -benchmem ./...
 
 bench-compare: ## compare the Go benchmarks with those of another revision; BASE=origin/main
+	@internal/tools/redis.sh
 	@internal/tools/bench-compare.sh $(BASE)
 
 fuzz: ## run every fuzz target for FUZZTIME each

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"debug/buildinfo"
 	"encoding/json"
@@ -19,7 +20,7 @@ import (
 // report is what bench.json holds.
 type report struct {
 	Date time.Time `json:"date"`
-	// Revision is the commit that extproc was built from, Go the compiler's version.
+	// Revision is the commit, "" outside of a checkout, Go the compiler's version.
 	Revision string `json:"revision"`
 	Go       string `json:"go"`
 	Envoy    string `json:"envoy"`
@@ -46,16 +47,10 @@ func (o *options) newReport(ctx context.Context) (*report, error) {
 		return nil, err
 	}
 	r.Go = built.GoVersion
-	modified := ""
-	for _, s := range built.Settings {
-		switch {
-		case s.Key == "vcs.revision":
-			r.Revision = s.Value[:min(len(s.Value), 12)]
-		case s.Key == "vcs.modified" && s.Value == "true":
-			modified = " and changes"
-		}
+	// Programs may be built without it. What make has built is what is checked out.
+	if revision, err := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty").Output(); err == nil {
+		r.Revision = strings.TrimSpace(string(revision))
 	}
-	r.Revision += modified
 	said, err := exec.CommandContext(ctx, o.envoy, "--version").CombinedOutput()
 	if err != nil {
 		return nil, fmt.Errorf("%s --version: %w\n%s", o.envoy, err, said)
@@ -99,7 +94,7 @@ func (r *report) how() string {
 	return fmt.Sprintf("%s, commit %s, %s, Envoy %s, %d CPUs (%s), load average %s before and %s after.\n"+
 		"Medians of %d rounds in which all took turns, of %d requests at concurrency 64 and fewer elsewhere;\n"+
 		"in parentheses the ratio to the yardstick, \"%s\". MiB is the server's memory after the load.\n",
-		r.Date.Format(time.DateOnly), r.Revision, r.Go, r.Envoy, r.CPUs, r.CPU, r.LoadBefore, r.LoadAfter, r.Rounds, r.Requests, yardstick)
+		r.Date.Format(time.DateOnly), cmp.Or(r.Revision, "unknown"), r.Go, r.Envoy, r.CPUs, r.CPU, r.LoadBefore, r.LoadAfter, r.Rounds, r.Requests, yardstick)
 }
 
 // named is results under a title.

@@ -7,7 +7,7 @@ cd "$(dirname "$0")/../.."
 
 benchstat=golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
 base=${1:-origin/main}
-read -ra packages <<<"${PACKAGES:-./server ./abi/... ./plugin/...}"
+read -ra packages <<<"${PACKAGES:-./server/... ./abi/... ./plugin/... ./cmd/extproc}"
 
 commit=$(git rev-parse --verify --quiet "$base^{commit}") || {
 	echo "bench-compare: $base is no revision here: fetch it, or name another with BASE=..." >&2
@@ -20,6 +20,7 @@ trap 'remove; rm -rf "$out"' EXIT
 remove
 git worktree prune
 git worktree add --quiet --detach "$tree" "$commit"
+ln -s "$PWD/.tools" "$tree/.tools" # benchmarks of stores look for redis-server there
 
 # Both take turns, so that what else the machine does hits both.
 turn() {
