@@ -66,20 +66,23 @@ func (f *frames) Poll() (*codec.Message, bool, error) {
 // Recv implements extprocv3.ExternalProcessor_ProcessServer.
 func (*frames) Recv() (*extprocv3.ProcessingRequest, error) { return nil, errUnused }
 
+// maxKept is the size of a buffer that is kept for other answers.
+const maxKept = 64 << 10
+
 // Send implements extprocv3.ExternalProcessor_ProcessServer.
 func (f *frames) Send(resp *extprocv3.ProcessingResponse) error {
 	buffer := f.buffers.Get().(*[]byte)
 	defer func() {
-		if cap(*buffer) <= 2*maxPiece {
+		if cap(*buffer) <= maxKept {
 			f.buffers.Put(buffer)
 		}
 	}()
-	b, err := codec.Append((*buffer)[:0], resp)
+	b, at, body, err := codec.AppendAround((*buffer)[:0], resp)
 	*buffer = b
 	if err != nil {
 		return err
 	}
-	return f.Stream.Send(b)
+	return f.Stream.Send(b[:at], body, b[at:])
 }
 
 // Context implements grpc.ServerStream.

@@ -3,7 +3,7 @@ package main
 import "os"
 
 // heapFloor is what Go's collector takes the server to hold at least, in bytes.
-const heapFloor = 64 << 20
+const heapFloor = 32 << 20
 
 // floor is memory that nobody touches, and that takes none of the machine's for that:
 // garbage is collected when the heap has doubled, and that of a server with a few

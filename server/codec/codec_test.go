@@ -3,6 +3,7 @@ package codec
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"testing"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -166,6 +167,13 @@ func TestAppend(t *testing.T) {
 			continue
 		}
 		got = bytes.TrimPrefix(got, []byte("before"))
+		around, at, body, err := AppendAround(nil, m)
+		if whole := slices.Concat(around[:at], body, around[at:]); err != nil || !bytes.Equal(whole, got) && m.DynamicMetadata == nil {
+			t.Errorf("%d: around the body it is other bytes", i)
+		}
+		if long := len(m.GetResponseBody().GetResponse().GetBodyMutation().GetStreamedResponse().GetBody()) > mostCopied; long != (body != nil) {
+			t.Errorf("%d: a body of %d bytes is left out: %v", i, len(body), body != nil)
+		}
 		again := &extprocv3.ProcessingResponse{}
 		if err := proto.Unmarshal(got, again); err != nil || !proto.Equal(again, m) || len(got) != proto.Size(m) {
 			t.Errorf("%d: %v\nbecame %v in %d bytes, expected %d: %v", i, m, again, len(got), proto.Size(m), err)
@@ -204,10 +212,11 @@ func FuzzAppend(f *testing.F) {
 		if (proto.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(b, m) != nil {
 			return
 		}
-		encoded, err := Append(nil, m)
+		encoded, at, left, err := AppendAround(nil, m)
 		if err != nil {
 			t.Fatal(err)
 		}
+		encoded = slices.Concat(encoded[:at], left, encoded[at:])
 		again := &extprocv3.ProcessingResponse{}
 		if err := proto.Unmarshal(encoded, again); err != nil || !proto.Equal(m, again) {
 			t.Errorf("%v\nbecame %v %v", m, again, err)

@@ -1,6 +1,8 @@
 package codec
 
 import (
+	"math"
+
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -34,96 +36,123 @@ const (
 // Append appends a message to b, as proto would encode it. Fields that the
 // message's type doesn't know are left out.
 func Append(b []byte, m *extprocv3.ProcessingResponse) ([]byte, error) {
-	begin := len(b)
-	b, ok := appendAnswer(b, m)
-	if !ok {
-		return proto.MarshalOptions{}.MarshalAppend(b[:begin], m)
-	}
-	var err error
-	if m.DynamicMetadata != nil {
-		if b, err = appendProto(b, dynamicNum, m.DynamicMetadata); err != nil {
-			return b[:begin], err
-		}
-	}
-	if m.ModeOverride != nil {
-		b, err = appendProto(b, overrideNum, m.ModeOverride)
-	}
-	return b, err
+	e := encoder{b: b, most: math.MaxInt}
+	err := e.message(m)
+	return e.b, err
 }
 
-// appendAnswer appends the answer to one of the six phases; ok is false where
-// proto is to be asked.
-func appendAnswer(b []byte, m *extprocv3.ProcessingResponse) (_ []byte, ok bool) {
+// AppendAround is Append that leaves a large body out, for who would only copy it
+// elsewhere: it belongs behind the first at bytes.
+func AppendAround(b []byte, m *extprocv3.ProcessingResponse) (_ []byte, at int, body []byte, err error) {
+	e := encoder{b: b, most: mostCopied}
+	err = e.message(m)
+	return e.b, e.at, e.body, err
+}
+
+// mostCopied is the size of a body that is not worth the trouble.
+const mostCopied = 2 << 10
+
+// encoder appends to b. A body longer than most is left out: it is body then, and
+// belongs at.
+type encoder struct {
+	b    []byte
+	most int
+	body []byte
+	at   int
+}
+
+func (e *encoder) message(m *extprocv3.ProcessingResponse) (err error) {
+	begin := len(e.b)
+	if !e.answer(m) {
+		e.b, err = proto.MarshalOptions{}.MarshalAppend(e.b[:begin], m)
+		e.body = nil
+		return err
+	}
+	if m.DynamicMetadata != nil {
+		err = e.proto(dynamicNum, m.DynamicMetadata)
+	}
+	if m.ModeOverride != nil && err == nil {
+		err = e.proto(overrideNum, m.ModeOverride)
+	}
+	if err != nil {
+		e.b, e.body = e.b[:begin], nil
+	}
+	return err
+}
+
+// answer appends the answer to one of the six phases; it is false where proto is to be
+// asked.
+func (e *encoder) answer(m *extprocv3.ProcessingResponse) bool {
 	if m.TypedDynamicMetadata != nil || m.GetRequestDrain() || //nolint:staticcheck // a message that has it is proto's
 		m.RequestDrainRequests || m.RequestDrainResponses ||
 		m.OverrideMessageTimeout != nil || m.ServerWindowUpdate != nil {
-		return b, false
+		return false
 	}
 	switch r := m.Response.(type) {
 	case *extprocv3.ProcessingResponse_RequestHeaders:
-		return appendCommon(b, answerNum, r.RequestHeaders.GetResponse(), r.RequestHeaders != nil)
+		return e.common(answerNum, r.RequestHeaders.GetResponse(), r.RequestHeaders != nil)
 	case *extprocv3.ProcessingResponse_ResponseHeaders:
-		return appendCommon(b, answerNum+1, r.ResponseHeaders.GetResponse(), r.ResponseHeaders != nil)
+		return e.common(answerNum+1, r.ResponseHeaders.GetResponse(), r.ResponseHeaders != nil)
 	case *extprocv3.ProcessingResponse_RequestBody:
-		return appendCommon(b, answerNum+2, r.RequestBody.GetResponse(), r.RequestBody != nil)
+		return e.common(answerNum+2, r.RequestBody.GetResponse(), r.RequestBody != nil)
 	case *extprocv3.ProcessingResponse_ResponseBody:
-		return appendCommon(b, answerNum+3, r.ResponseBody.GetResponse(), r.ResponseBody != nil)
+		return e.common(answerNum+3, r.ResponseBody.GetResponse(), r.ResponseBody != nil)
 	case *extprocv3.ProcessingResponse_RequestTrailers:
-		return appendTrailers(b, answerNum+4, r.RequestTrailers), r.RequestTrailers != nil
+		return e.trailers(answerNum+4, r.RequestTrailers)
 	case *extprocv3.ProcessingResponse_ResponseTrailers:
-		return appendTrailers(b, answerNum+5, r.ResponseTrailers), r.ResponseTrailers != nil
+		return e.trailers(answerNum+5, r.ResponseTrailers)
 	}
-	return b, false
+	return false
 }
 
 // open begins a message within one, whose length is about that given: the less it
-// is so, the more close has to move.
-func open(b []byte, num protowire.Number, length int) (_ []byte, begin int) {
-	b = protowire.AppendTag(b, num, protowire.BytesType)
+// is so, the more end has to move.
+func (e *encoder) open(num protowire.Number, length int) (begin int) {
+	e.b = protowire.AppendTag(e.b, num, protowire.BytesType)
 	for range protowire.SizeVarint(uint64(length)) { //nolint:gosec // a length
-		b = append(b, 0)
+		e.b = append(e.b, 0)
 	}
-	return b, len(b)
+	return len(e.b)
 }
 
-// end ends what open has begun.
-func end(b []byte, begin, length int) []byte {
+// end ends what open has begun. What was left out is in it, as all that is open when a
+// body comes is around that.
+func (e *encoder) end(begin, length int) {
 	reserved := protowire.SizeVarint(uint64(length)) //nolint:gosec // a length
-	n := len(b) - begin
-	if need := protowire.SizeVarint(uint64(n)); need != reserved { //nolint:gosec // a length
+	n := len(e.b) - begin
+	whole := uint64(n + len(e.body)) //nolint:gosec // a length
+	if need := protowire.SizeVarint(whole); need != reserved {
 		for range need - reserved {
-			b = append(b, 0)
+			e.b = append(e.b, 0)
 		}
-		copy(b[begin+need-reserved:], b[begin:begin+n])
-		b = b[:begin+need-reserved+n]
+		copy(e.b[begin+need-reserved:], e.b[begin:begin+n])
+		e.b = e.b[:begin+need-reserved+n]
+		e.at += need - reserved
 	}
-	protowire.AppendVarint(b[:begin-reserved], uint64(n)) //nolint:gosec // in place
-	return b
+	protowire.AppendVarint(e.b[:begin-reserved], whole) // in place
 }
 
-// appendCommon appends what the answers to headers and to a body hold.
-func appendCommon(b []byte, num protowire.Number, c *extprocv3.CommonResponse, there bool) (_ []byte, ok bool) {
+// common appends what the answers to headers and to a body hold.
+func (e *encoder) common(num protowire.Number, c *extprocv3.CommonResponse, there bool) bool {
 	if !there || c.GetTrailers() != nil {
-		return b, false
+		return false
 	}
 	length := about(c)
-	b, answer := open(b, num, length)
+	answer := e.open(num, length)
 	if c != nil {
-		var common int
-		b, common = open(b, responseNum, length)
-		b = appendInt(b, statusNum, uint64(c.Status)) //nolint:gosec // as proto does
+		common := e.open(responseNum, length)
+		e.int(statusNum, uint64(c.Status)) //nolint:gosec // as proto does
 		if c.HeaderMutation != nil {
-			b = appendMutation(b, mutationNum, c.HeaderMutation)
+			e.mutation(mutationNum, c.HeaderMutation)
 		}
-		if c.BodyMutation != nil {
-			if b, ok = appendBody(b, c.BodyMutation, length); !ok {
-				return b, false
-			}
+		if c.BodyMutation != nil && !e.bodyMutation(c.BodyMutation, length) {
+			return false
 		}
-		b = appendBool(b, clearRouteNum, c.ClearRouteCache)
-		b = end(b, common, length)
+		e.bool(clearRouteNum, c.ClearRouteCache)
+		e.end(common, length)
 	}
-	return end(b, answer, length), true
+	e.end(answer, length)
+	return true
 }
 
 // about is the length of an answer, but for what is around its bytes.
@@ -138,104 +167,114 @@ func about(c *extprocv3.CommonResponse) int {
 	return n
 }
 
-func appendTrailers(b []byte, num protowire.Number, t *extprocv3.TrailersResponse) []byte {
-	b, begin := open(b, num, 0)
-	if m := t.GetHeaderMutation(); m != nil {
-		b = appendMutation(b, 1, m)
+func (e *encoder) trailers(num protowire.Number, t *extprocv3.TrailersResponse) bool {
+	if t == nil {
+		return false
 	}
-	return end(b, begin, 0)
+	begin := e.open(num, 0)
+	if t.HeaderMutation != nil {
+		e.mutation(1, t.HeaderMutation)
+	}
+	e.end(begin, 0)
+	return true
 }
 
-func appendMutation(b []byte, num protowire.Number, m *extprocv3.HeaderMutation) []byte {
-	b, begin := open(b, num, 0)
+func (e *encoder) mutation(num protowire.Number, m *extprocv3.HeaderMutation) {
+	begin := e.open(num, 0)
 	for _, o := range m.SetHeaders {
-		b = appendOption(b, o)
+		e.option(o)
 	}
 	for _, name := range m.RemoveHeaders {
-		b = protowire.AppendTag(b, removeNum, protowire.BytesType)
-		b = protowire.AppendString(b, name)
+		e.b = protowire.AppendTag(e.b, removeNum, protowire.BytesType)
+		e.b = protowire.AppendString(e.b, name)
 	}
-	return end(b, begin, 0)
+	e.end(begin, 0)
 }
 
-func appendOption(b []byte, o *corev3.HeaderValueOption) []byte {
-	b, begin := open(b, setNum, 0)
+func (e *encoder) option(o *corev3.HeaderValueOption) {
+	begin := e.open(setNum, 0)
 	if o.Header != nil {
-		var header int
-		b, header = open(b, optionHeaderNum, 0)
-		b = appendText(b, keyNum, o.Header.Key)
-		b = appendText(b, valueNum, o.Header.Value)
-		b = appendBytes(b, rawValueNum, o.Header.RawValue)
-		b = end(b, header, 0)
+		header := e.open(optionHeaderNum, 0)
+		e.text(keyNum, o.Header.Key)
+		e.text(valueNum, o.Header.Value)
+		e.bytes(rawValueNum, o.Header.RawValue)
+		e.end(header, 0)
 	}
 	if o.Append != nil {
-		var value int
-		b, value = open(b, optionAppendNum, 0)
-		b = appendBool(b, boolNum, o.Append.Value)
-		b = end(b, value, 0)
+		value := e.open(optionAppendNum, 0)
+		e.bool(boolNum, o.Append.Value)
+		e.end(value, 0)
 	}
-	b = appendInt(b, optionActionNum, uint64(o.AppendAction)) //nolint:gosec // as proto does
-	b = appendBool(b, keepEmptyNum, o.KeepEmptyValue)
-	return end(b, begin, 0)
+	e.int(optionActionNum, uint64(o.AppendAction)) //nolint:gosec // as proto does
+	e.bool(keepEmptyNum, o.KeepEmptyValue)
+	e.end(begin, 0)
 }
 
-func appendBody(b []byte, m *extprocv3.BodyMutation, length int) (_ []byte, ok bool) {
-	b, begin := open(b, bodyMutationNum, length)
+func (e *encoder) bodyMutation(m *extprocv3.BodyMutation, length int) bool {
+	begin := e.open(bodyMutationNum, length)
 	switch kind := m.Mutation.(type) {
 	case nil:
 	case *extprocv3.BodyMutation_Body:
-		b = protowire.AppendTag(b, wholeBodyNum, protowire.BytesType)
-		b = protowire.AppendBytes(b, kind.Body)
+		e.large(wholeBodyNum, kind.Body)
 	case *extprocv3.BodyMutation_ClearBody:
-		b = protowire.AppendTag(b, clearBodyNum, protowire.VarintType)
-		b = protowire.AppendVarint(b, protowire.EncodeBool(kind.ClearBody))
+		e.b = protowire.AppendTag(e.b, clearBodyNum, protowire.VarintType)
+		e.b = protowire.AppendVarint(e.b, protowire.EncodeBool(kind.ClearBody))
 	case *extprocv3.BodyMutation_StreamedResponse:
 		s := kind.StreamedResponse
 		if s == nil {
-			return b, false
+			return false
 		}
-		var streamed int
-		b, streamed = open(b, streamedNum, length)
-		b = appendBytes(b, streamedBodyNum, s.Body)
+		streamed := e.open(streamedNum, length)
+		if len(s.Body) > 0 {
+			e.large(streamedBodyNum, s.Body)
+		}
 		for i, flag := range [...]bool{s.EndOfStream, s.EndOfStreamWithoutMessage, s.GrpcMessageCompressed, s.DrainComplete} {
-			b = appendBool(b, streamedFlagsNum+protowire.Number(i), flag)
+			e.bool(streamedFlagsNum+protowire.Number(i), flag)
 		}
-		b = end(b, streamed, length)
+		e.end(streamed, length)
 	default:
-		return b, false
+		return false
 	}
-	return end(b, begin, length), true
+	e.end(begin, length)
+	return true
+}
+
+// large appends bytes, or leaves them out.
+func (e *encoder) large(num protowire.Number, v []byte) {
+	e.b = protowire.AppendTag(e.b, num, protowire.BytesType)
+	e.b = protowire.AppendVarint(e.b, uint64(len(v)))
+	if len(v) > e.most {
+		e.body, e.at = v, len(e.b)
+		return
+	}
+	e.b = append(e.b, v...)
 }
 
 // Fields without presence are left out when they have their default.
 
-func appendText(b []byte, num protowire.Number, s string) []byte {
-	if s == "" {
-		return b
+func (e *encoder) text(num protowire.Number, s string) {
+	if s != "" {
+		e.b = protowire.AppendString(protowire.AppendTag(e.b, num, protowire.BytesType), s)
 	}
-	return protowire.AppendString(protowire.AppendTag(b, num, protowire.BytesType), s)
 }
 
-func appendBytes(b []byte, num protowire.Number, v []byte) []byte {
-	if len(v) == 0 {
-		return b
+func (e *encoder) bytes(num protowire.Number, v []byte) {
+	if len(v) > 0 {
+		e.b = protowire.AppendBytes(protowire.AppendTag(e.b, num, protowire.BytesType), v)
 	}
-	return protowire.AppendBytes(protowire.AppendTag(b, num, protowire.BytesType), v)
 }
 
-func appendInt(b []byte, num protowire.Number, n uint64) []byte {
-	if n == 0 {
-		return b
+func (e *encoder) int(num protowire.Number, n uint64) {
+	if n != 0 {
+		e.b = protowire.AppendVarint(protowire.AppendTag(e.b, num, protowire.VarintType), n)
 	}
-	return protowire.AppendVarint(protowire.AppendTag(b, num, protowire.VarintType), n)
 }
 
-func appendBool(b []byte, num protowire.Number, v bool) []byte {
-	return appendInt(b, num, protowire.EncodeBool(v))
-}
+func (e *encoder) bool(num protowire.Number, v bool) { e.int(num, protowire.EncodeBool(v)) }
 
-func appendProto(b []byte, num protowire.Number, m proto.Message) ([]byte, error) {
-	b = protowire.AppendTag(b, num, protowire.BytesType)
-	b = protowire.AppendVarint(b, uint64(proto.Size(m))) //nolint:gosec // a size
-	return proto.MarshalOptions{UseCachedSize: true}.MarshalAppend(b, m)
+func (e *encoder) proto(num protowire.Number, m proto.Message) (err error) {
+	e.b = protowire.AppendTag(e.b, num, protowire.BytesType)
+	e.b = protowire.AppendVarint(e.b, uint64(proto.Size(m))) //nolint:gosec // a size
+	e.b, err = proto.MarshalOptions{UseCachedSize: true}.MarshalAppend(e.b, m)
+	return err
 }

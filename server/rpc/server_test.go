@@ -65,6 +65,7 @@ var methods = map[string]Handler{
 	},
 	"/test.T/Fail":  func(*Stream) error { return status.Error(codes.FailedPrecondition, "100 % wrong\nindeed: ü") },
 	"/test.T/Plain": func(*Stream) error { return errors.New("plain") },
+	"/test.T/Late":  func(*Stream) error { return context.DeadlineExceeded },
 	"/test.T/Panic": func(*Stream) error { panic("oops") },
 	"/test.T/Wait":  func(s *Stream) error { <-s.Done(); return s.Err() },
 	"/test.T/Meta": func(s *Stream) error {
@@ -201,6 +202,7 @@ func TestStatus(t *testing.T) {
 	}{
 		{"Fail", "a", codes.FailedPrecondition, "100 % wrong\nindeed: ü"},
 		{"Plain", "a", codes.Unknown, "plain"},
+		{"Late", "a", codes.DeadlineExceeded, "context deadline exceeded"},
 		{"Panic", "a", codes.Internal, "internal error"},
 		{"PanicInTurns", "a", codes.Internal, "internal error"},
 		{"Missing", "a", codes.Unimplemented, "unknown method /test.T/Missing"},

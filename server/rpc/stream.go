@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"io"
+	"slices"
 	"time"
 
 	"golang.org/x/net/http2"
@@ -178,6 +179,9 @@ func (s *Stream) assemble(data []byte) []byte {
 	}
 	size := int(binary.BigEndian.Uint32(s.prefix[1:]))
 	n := min(size-len(s.message), len(data))
+	if have := len(s.message); have+n > cap(s.message) {
+		s.message = slices.Grow(s.message, min(size, 4*have)-have)
+	}
 	s.message = append(s.message, data[:n]...)
 	s.have += n
 	if len(s.message) == size {

@@ -18,10 +18,10 @@ type Method func(*Stream) Call
 // for its client holds no goroutine.
 type Call interface {
 	// Turn goes on with the call until it is over, and err is its status: nil is OK,
-	// an error of package status is itself, any other is UNKNOWN. Or until it can't go
-	// on without its client. It is called again when there is something to Poll and
-	// when Wake was called. A turn that is going to wait for anything else calls Detach
-	// before.
+	// an error of package status is itself, one of a context has its code, any other is
+	// UNKNOWN. Or until it can't go on without its client. It is called again when
+	// there is something to Poll and when Wake was called. A turn that is going to wait
+	// for anything else calls Detach before.
 	Turn() (over bool, err error)
 }
 

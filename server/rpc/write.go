@@ -106,11 +106,15 @@ func encode(nameValues ...string) []byte {
 	return []byte(b.String())
 }
 
-// Send sends a message, which it copies. It waits while the client doesn't take
+// Send sends a message, whose parts it copies. It waits while the client doesn't take
 // more. The error is one of package status.
-func (s *Stream) Send(message []byte) error {
-	if len(message) > math.MaxInt32 {
-		return status.Errorf(codes.ResourceExhausted, "a message of %d bytes", len(message))
+func (s *Stream) Send(parts ...[]byte) error {
+	length := 0
+	for _, part := range parts {
+		length += len(part)
+	}
+	if length > math.MaxInt32 {
+		return status.Errorf(codes.ResourceExhausted, "a message of %d bytes", length)
 	}
 	c := s.c
 	c.mu.Lock()
@@ -123,25 +127,27 @@ func (s *Stream) Send(message []byte) error {
 		s.answered = true
 		c.frame(http2.FrameHeaders, http2.FlagHeadersEndHeaders, s.id, answerHeaders)
 	}
-	var prefix [prefixSize]byte
-	binary.BigEndian.PutUint32(prefix[1:], uint32(len(message))) //nolint:gosec // checked above
-	sent := 0
-	for total := prefixSize + len(message); sent < total; {
-		n, err := s.room(total - sent)
+	prefix := make([]byte, prefixSize)
+	binary.BigEndian.PutUint32(prefix[1:], uint32(length)) //nolint:gosec // checked above
+	rest := prefix
+	for left := prefixSize + length; left > 0; {
+		n, err := s.room(left)
 		if err != nil {
 			return err
 		}
+		left -= n
 		c.head(http2.FrameData, 0, s.id, n)
-		end := sent + n
-		if sent < prefixSize {
-			part := prefix[sent:min(end, prefixSize)]
-			c.out = append(c.out, part...)
-			sent += len(part)
+		for n > 0 {
+			for len(rest) == 0 {
+				rest, parts = parts[0], parts[1:]
+			}
+			some := min(n, len(rest))
+			c.out = append(c.out, rest[:some]...)
+			rest, n = rest[some:], n-some
 		}
-		if end > prefixSize {
-			c.out = append(c.out, message[sent-prefixSize:end-prefixSize]...)
+		if left > 0 && len(c.out) > 2*batch {
+			c.flush() // rather than have the buffer grow
 		}
-		sent = end
 	}
 	s.push()
 	return nil
@@ -188,7 +194,10 @@ func (s *Stream) room(n int) (int, error) {
 func (c *conn) finish(s *Stream, err error) {
 	block := okTrailers
 	if err != nil {
-		st := status.Convert(err)
+		st, ok := status.FromError(err)
+		if !ok {
+			st = status.FromContextError(err) // as grpc-go does
+		}
 		block = encode("grpc-status", strconv.Itoa(int(st.Code())), "grpc-message", percent(st.Message()))
 	}
 	if !s.answered {
