@@ -4,7 +4,8 @@ use relay::{
     Edit, Fields, IncomingRequest, InputStream, OutputStream, ResponseOutparam, StreamError,
 };
 
-const CHUNK: u64 = 16 * 1024;
+/// A piece of a body is mostly no longer: fewer reads and writes are fewer calls into the host.
+const CHUNK: u64 = 64 * 1024;
 
 struct UpperCase;
 
@@ -19,7 +20,7 @@ impl Edit for UpperCase {
         loop {
             match from.blocking_read(CHUNK) {
                 Ok(mut chunk) => {
-                    chunk.make_ascii_uppercase();
+                    to_capitals(&mut chunk);
                     relay::write_all(to, &chunk)?;
                 }
                 Err(StreamError::Closed) => return to.blocking_flush(),
@@ -27,6 +28,12 @@ impl Edit for UpperCase {
             }
         }
     }
+}
+
+/// With vectors the compiler takes sixteen letters at a time. Every host that runs components has them.
+#[target_feature(enable = "simd128")]
+fn to_capitals(text: &mut [u8]) {
+    text.make_ascii_uppercase();
 }
 
 struct Plugin;
