@@ -10,7 +10,7 @@ import (
 // TestEnvoyPatience: Envoy waits longer for a plugin that waits for a callout, and is
 // answered in time for one that doesn't return.
 func TestEnvoyPatience(t *testing.T) {
-	p := behind(t, setup{strategy: plugin.FailClose, message: 200 * time.Millisecond, longest: 10 * time.Second})
+	p := behind(t, setup{strategy: plugin.FailClose, message: 500 * time.Millisecond, longest: 10 * time.Second})
 	got := p.ask(t, p.http1, asked{path: "/", do: "callout-slow"})
 	equal(t, got.err, nil)
 	equal(t, got.status, 200)

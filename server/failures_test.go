@@ -229,7 +229,7 @@ func (f *failing) fails(t *testing.T, mode bodyMode, strategy plugin.FailStrateg
 	set.Plugins[0].Module, set.Plugins[0].Spec.Limits.Body = m, f.limit
 	_ = set.Release()
 	reg := prometheus.NewRegistry()
-	answers, err := talk(t, New(cur, Options{Metrics: reg}), f.messages(mode)...)
+	answers, err := talk(t, inTurns(New(cur, Options{Metrics: reg}), (int(mode)+int(kind))%2 == 0), f.messages(mode)...)
 	return became(answers, err, reg), reg, m
 }
 

@@ -280,6 +280,8 @@ func converse(t *testing.T, s *Service, mode byte, conversation []byte, fields s
 		m.first(msgs[0], conversation[0])
 	}
 	s.lingering = 10 * time.Millisecond // some guests never end
+	inTurns(s, len(conversation)%2 == 0)
+	defer turning.Delete(s)
 	answers, err := talk(t, s, msgs...)
 	if code := status.Code(err); code != codes.OK && code != codes.InvalidArgument && code != codes.Aborted {
 		t.Fatalf("%s: the stream ended with %v", fields, err)

@@ -36,7 +36,7 @@ func meet(ctx context.Context, t *testing.T, s *Service) *patient {
 	p.cancel, p.over = cancel, make(chan struct{})
 	go func() {
 		defer close(p.over)
-		p.ended <- s.Process(p)
+		p.ended <- serveStream(s, p)
 	}()
 	t.Cleanup(p.stop)
 	return p
@@ -100,21 +100,24 @@ func TestPatience(t *testing.T) {
 		exchange time.Duration // limits.exchange
 		deadline time.Duration // of the client
 		open     bool
-		mode     [2]bodyMode
-		talk     string
+		// ends is set where a stream ends in silence, if it goes on in turns: one that is
+		// read can't.
+		ends bool
+		mode [2]bodyMode
+		talk string
 	}{
 		{name: "idle", opts: idle, talk: `
 			> qh x-do: hold eos
 			< immediate 503
 			> rh :status: 200
 			end`},
-		{name: "idle, open", opts: idle, open: true, talk: `
+		{name: "idle, open", opts: idle, open: true, ends: true, talk: `
 			> qh x-do: hold eos
 			< qh
 			silence
 			> rh :status: 200
 			end`},
-		{name: "idle in the response, open", opts: idle, open: true, talk: `
+		{name: "idle in the response, open", opts: idle, open: true, ends: true, talk: `
 			> qh x-do: read-response eos
 			< qh
 			> rh :status: 200
@@ -230,7 +233,7 @@ func TestPatience(t *testing.T) {
 			> rh :status: 200 eos
 			< rh =x-called: 2`},
 	} {
-		t.Run(c.name, func(t *testing.T) {
+		both(t, c.name, func(t *testing.T, turns bool) {
 			t.Parallel()
 			strategy := plugin.FailClose
 			if c.open {
@@ -246,7 +249,12 @@ func TestPatience(t *testing.T) {
 				ctx, cancel = context.WithTimeout(ctx, c.deadline)
 				defer cancel()
 			}
-			meet(ctx, t, New(cur, c.opts)).play(c.mode, c.talk)
+			talk := c.talk
+			if c.ends && turns {
+				talk, _, _ = strings.Cut(talk, "silence")
+				talk += "end"
+			}
+			meet(ctx, t, inTurns(New(cur, c.opts), turns)).play(c.mode, talk)
 		})
 	}
 }

@@ -103,7 +103,7 @@ func TestProcessCut(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				w := newWire(ctx)
 				ended := make(chan error, 1)
-				go func() { ended <- s.Process(w) }()
+				go func() { ended <- serveStream(s, w) }()
 				first := msg("qh x-do: " + name)
 				first.ProtocolConfig = &extprocv3.ProtocolConfiguration{RequestBodyMode: modev3.ProcessingMode_FULL_DUPLEX_STREAMED, ResponseBodyMode: modev3.ProcessingMode_FULL_DUPLEX_STREAMED}
 				over := false
@@ -166,7 +166,7 @@ func TestProcessBackPressure(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	w := newWire(ctx)
 	ended := make(chan error, 1)
-	go func() { ended <- s.Process(w) }()
+	go func() { ended <- serveStream(s, w) }()
 	first := msg("qh x-do: callout-reading")
 	first.ProtocolConfig = &extprocv3.ProtocolConfiguration{RequestBodyMode: modev3.ProcessingMode_FULL_DUPLEX_STREAMED}
 	taken := 0

@@ -414,12 +414,13 @@ func TestProcess(t *testing.T) {
 			> rh :status: 200
 			< rh`},
 	} {
-		t.Run(tc.name, func(t *testing.T) {
+		both(t, tc.name, func(t *testing.T, turns bool) {
 			strategy := plugin.FailClose
 			if tc.open {
 				strategy = plugin.FailOpen
 			}
 			s, _ := service(t, strategy)
+			inTurns(s, turns)
 			for part := range strings.SplitSeq(tc.talk, "---") {
 				play(t, s, tc.mode, tc.told, part, tc.code)
 			}

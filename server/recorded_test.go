@@ -106,6 +106,7 @@ func TestRecorded(t *testing.T) {
 		}
 		s, _ := service(t, plugin.FailClose)
 		s.lingering = 10 * time.Millisecond
+		inTurns(s, len(guest)%2 == 0)
 		for _, r := range all {
 			r.play(t, s, guest)
 			played[guest]++

@@ -63,7 +63,7 @@ func talk(t testing.TB, s *Service, msgs ...*extprocv3.ProcessingRequest) ([][]*
 	defer cancel()
 	w := newWire(ctx)
 	ended := make(chan error, 1)
-	go func() { ended <- s.Process(w) }()
+	go func() { ended <- serveStream(s, w) }()
 	var answers [][]*extprocv3.ProcessingResponse
 	seen := 0
 	note := func() {
