@@ -9,7 +9,7 @@ import (
 
 // Sizes of the plot, in pixels.
 const (
-	labelWidth = 250
+	labelWidth = 262
 	panelWidth = 230
 	barWidth   = 140 // of the longest: its figures stand behind it
 	rowHeight  = 18
@@ -41,8 +41,8 @@ func (r *report) plot() []byte {
 		title  string
 		panels []panel
 	}{
-		{"Headers, both ways, over HTTP/1.1", panels(of(r.Headers, headlines[0]), of(r.Headers, headlines[1]))},
-		{"Bodies of 64 KB, both ways, over HTTP/2", panels(of(r.Bodies, headlines[2]), of(r.Bodies, headlines[2]))},
+		{"Headers, both ways, over HTTP/1.1, 64 at once", panels(of(r.Headers, headlines[0]), of(r.Headers, headlines[1]))},
+		{"Bodies of 64 KB, both ways, over HTTP/2, 8 at once", panels(of(r.Bodies, headlines[2]), of(r.Bodies, headlines[2]))},
 	} {
 		if len(block.panels) == 0 {
 			continue

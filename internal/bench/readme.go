@@ -77,8 +77,8 @@ func (r *report) markdown() string {
 			markdownTable(to, t.title, l, rows)
 		}
 	}
-	return fmt.Sprintf("![CPU time, throughput and latency of the contestants](%s)\n\n%s\n%s\n"+
-		"<details><summary>Under other loads</summary>\n%s\n</details>\n\n", picture, r.how(), first.String(), more.String())
+	return fmt.Sprintf("![CPU time, throughput and latency of the contestants](%s)\n\n%s%s\n"+
+		"<details><summary>Under other loads</summary>\n%s\n</details>\n", picture, r.how(), first.String(), more.String())
 }
 
 func markdownTable(w *strings.Builder, title string, l load, rows []*result) {

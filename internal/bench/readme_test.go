@@ -105,7 +105,7 @@ func drawn(t *testing.T, svg string) map[string]int {
 func TestPlotOfLess(t *testing.T) {
 	r := measured()
 	r.Headers = nil
-	if texts := drawn(t, string(r.plot())); texts["Headers, both ways, over HTTP/1.1"] != 0 || texts["Bodies of 64 KB, both ways, over HTTP/2"] != 1 {
+	if texts := drawn(t, string(r.plot())); texts["Headers, both ways, over HTTP/1.1, 64 at once"] != 0 || texts["Bodies of 64 KB, both ways, over HTTP/2, 8 at once"] != 1 {
 		t.Errorf("expected bodies only: %v", texts)
 	}
 }
