@@ -99,12 +99,17 @@ func (panicking) Turn() (bool, error) { panic("oops") }
 // serve starts a server of the test's methods.
 func serve(t testing.TB, opts Options) (*Server, string) {
 	t.Helper()
+	return serveAll(t, opts, served())
+}
+
+func serveAll(t testing.TB, opts Options, methods map[string]Method) (*Server, string) {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	opts.Log = slog.New(slog.DiscardHandler)
-	s := NewServer(served(), opts)
+	s := NewServer(methods, opts)
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(l) }()
 	t.Cleanup(func() {
