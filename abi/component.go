@@ -2,6 +2,7 @@ package abi
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"runtime"
@@ -13,7 +14,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/extproc/extproc/abi/binary"
-	"github.com/extproc/extproc/abi/cache"
 	"github.com/extproc/extproc/abi/canon"
 	"github.com/extproc/extproc/abi/core"
 	"github.com/extproc/extproc/abi/validate"
@@ -21,7 +21,16 @@ import (
 
 // Component is a compiled component. It is safe for concurrent use.
 type Component struct {
+	*compilation
+	closed atomic.Bool
+	memory atomic.Int64 // bytes that its instances have
+}
+
+// compilation is what there is once of a component, however many are made of the
+// same bytes.
+type compilation struct {
 	engine     *Engine
+	digest     [sha256.Size]byte
 	plan       *plan
 	unlinkable error // why it can't be linked, if it can't
 	noReset    string
@@ -31,27 +40,38 @@ type Component struct {
 	compiled   []wazero.CompiledModule // as plan.cores
 	hostCode   wazero.CompiledModule
 	host       api.Module
-
-	memory atomic.Int64 // bytes that its instances have
 }
 
 // Memory is how many bytes of memory the component's instances have.
 func (c *Component) Memory() uint64 { return uint64(c.memory.Load()) }
 
-// Compile decodes, validates and compiles a component.
+// Compile decodes, validates and compiles a component. One that is there already
+// shares its code.
 func (e *Engine) Compile(ctx context.Context, wasm []byte) (*Component, error) {
+	digest := sha256.Sum256(wasm)
+	c, err := e.compilations.Take(ctx, digest, func(ctx context.Context) (*compilation, error) {
+		return e.compile(ctx, wasm, digest)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &Component{compilation: c}, nil
+}
+
+func (e *Engine) compile(ctx context.Context, wasm []byte, digest [sha256.Size]byte) (*compilation, error) {
 	ast, err := binary.Decode(wasm)
 	if err != nil {
 		return nil, err
 	}
-	if err := validate.Component(ast); err != nil {
-		return nil, err
-	}
-	modules, err := e.parseModules(ast)
+	parsed, err := validate.Component(ast)
 	if err != nil {
 		return nil, err
 	}
-	c := &Component{engine: e}
+	modules, err := e.modules(ast, parsed)
+	if err != nil {
+		return nil, err
+	}
+	c := &compilation{engine: e, digest: digest}
 	c.plan, err = flatten(ast, modules)
 	var unlinkable *unlinkable
 	if errors.As(err, &unlinkable) {
@@ -66,7 +86,7 @@ func (e *Engine) Compile(ctx context.Context, wasm []byte) (*Component, error) {
 		return nil, err
 	}
 	if err := c.compile(ctx, modules); err != nil {
-		_ = c.Close(ctx)
+		_ = c.free(ctx)
 		return nil, err
 	}
 	for _, m := range modules {
@@ -76,7 +96,7 @@ func (e *Engine) Compile(ctx context.Context, wasm []byte) (*Component, error) {
 }
 
 // limit divides what is capped for a component among its parts.
-func (c *Component) limit() error {
+func (c *compilation) limit() error {
 	const fewHandles = 1000
 	cfg, tables, elements := c.engine.cfg, uint64(0), uint64(0)
 	for _, def := range c.plan.cores {
@@ -94,9 +114,9 @@ func (c *Component) limit() error {
 	return nil
 }
 
-// parseModules parses the core modules of a component and those nested in it.
-func (e *Engine) parseModules(ast *binary.Component) (map[*byte]*coreModule, error) {
-	modules := map[*byte]*coreModule{}
+// modules are the core modules of a component and those nested in it.
+func (e *Engine) modules(ast *binary.Component, parsed validate.Modules) (map[*byte]*coreModule, error) {
+	modules := make(map[*byte]*coreModule, len(parsed))
 	var walk func(c *binary.Component) error
 	walk = func(c *binary.Component) error {
 		for _, d := range c.Defs {
@@ -106,11 +126,12 @@ func (e *Engine) parseModules(ast *binary.Component) (map[*byte]*coreModule, err
 					return err
 				}
 			case binary.CoreModule:
-				m, err := e.parseModule(d.Bytes, len(modules))
+				key := &d.Bytes[0]
+				m, err := e.module(parsed[key], len(modules))
 				if err != nil {
 					return err
 				}
-				modules[&d.Bytes[0]] = m
+				modules[key] = m
 			}
 		}
 		return nil
@@ -118,11 +139,7 @@ func (e *Engine) parseModules(ast *binary.Component) (map[*byte]*coreModule, err
 	return modules, walk(ast)
 }
 
-func (e *Engine) parseModule(wasm []byte, index int) (*coreModule, error) {
-	parsed, err := core.Parse(wasm)
-	if err != nil {
-		return nil, fmt.Errorf("core module %d: %w", index, err)
-	}
+func (e *Engine) module(parsed *core.Module, index int) (*coreModule, error) {
 	if len(parsed.Memories) > 1 {
 		return nil, fmt.Errorf("core module %d: it has %d memories, more than one is not supported", index, len(parsed.Memories))
 	}
@@ -146,7 +163,7 @@ func (e *Engine) parseModule(wasm []byte, index int) (*coreModule, error) {
 
 // compile compiles the core instances' modules, in parallel, and the host
 // module. Modules that are never instantiated must be valid too.
-func (c *Component) compile(ctx context.Context, modules map[*byte]*coreModule) error {
+func (c *compilation) compile(ctx context.Context, modules map[*byte]*coreModule) error {
 	c.compiled = make([]wazero.CompiledModule, len(c.plan.cores))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(runtime.GOMAXPROCS(0))
@@ -172,7 +189,7 @@ func (c *Component) compile(ctx context.Context, modules map[*byte]*coreModule) 
 	return c.compileHost(ctx)
 }
 
-func (c *Component) compileCore(ctx context.Context, def *coreDef) (wazero.CompiledModule, error) {
+func (c *compilation) compileCore(ctx context.Context, def *coreDef) (wazero.CompiledModule, error) {
 	code, err := def.module.Rewrite(core.Rewrite{
 		Import:   func(_, _ string, i int) (string, string) { return def.names[i].module, def.names[i].name },
 		Meter:    true,
@@ -180,7 +197,7 @@ func (c *Component) compileCore(ctx context.Context, def *coreDef) (wazero.Compi
 	})
 	if err == nil {
 		var m wazero.CompiledModule
-		if m, err = cache.Compile(ctx, c.engine.runtime, code); err == nil {
+		if m, err = c.engine.compiler.Compile(ctx, code); err == nil {
 			return m, nil
 		}
 	}
@@ -188,7 +205,7 @@ func (c *Component) compileCore(ctx context.Context, def *coreDef) (wazero.Compi
 }
 
 // checkCore compiles a module for the sake of its validation.
-func (c *Component) checkCore(ctx context.Context, m *coreModule) error {
+func (c *compilation) checkCore(ctx context.Context, m *coreModule) error {
 	def := &coreDef{module: m, names: make([]importName, len(m.Imports))}
 	for i := range def.names {
 		def.names[i] = importName{"0", strconv.Itoa(i)}
@@ -202,7 +219,7 @@ func (c *Component) checkCore(ctx context.Context, m *coreModule) error {
 
 // compileHost makes the host module: one function for each slot. It serves all
 // instances, as they come with the context of each call.
-func (c *Component) compileHost(ctx context.Context) error {
+func (c *compilation) compileHost(ctx context.Context) error {
 	if len(c.plan.slots) == 0 {
 		return nil
 	}
@@ -229,8 +246,16 @@ func apiTypes(ts []core.ValType) []api.ValueType {
 	return out
 }
 
-// Close releases the compiled code. Its instances must have been closed.
+// Close gives up the compiled code, which is freed with the last component that
+// shares it. The component's instances must have been closed.
 func (c *Component) Close(ctx context.Context) error {
+	if c.closed.Swap(true) {
+		return nil
+	}
+	return c.engine.compilations.Drop(ctx, c.digest)
+}
+
+func (c *compilation) free(ctx context.Context) error {
 	var errs []error
 	if c.host != nil {
 		errs = append(errs, c.host.Close(ctx))

@@ -2,12 +2,14 @@ package abi
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/experimental"
 
+	"github.com/extproc/extproc/abi/cache"
 	"github.com/extproc/extproc/abi/memory"
 )
 
@@ -65,6 +67,9 @@ type Engine struct {
 	runtime wazero.Runtime
 	cache   wazero.CompilationCache
 	memory  *memory.Allocator
+
+	compiler     *cache.Compiler
+	compilations *cache.Shared[[sha256.Size]byte, *compilation]
 }
 
 // coreFeatures are the proposals core modules may use.
@@ -89,6 +94,8 @@ func NewEngine(ctx context.Context, cfg Config) (*Engine, error) {
 	// The allocator enforces the limit, so that it knows of refusals.
 	rc = rc.WithCoreFeatures(coreFeatures).WithMemoryLimitPages(maxMemory / wasmPage).WithDebugInfoEnabled(false)
 	e.runtime = wazero.NewRuntimeWithConfig(ctx, rc)
+	e.compiler = cache.NewCompiler(e.runtime)
+	e.compilations = cache.NewShared[[sha256.Size]byte](func(ctx context.Context, c *compilation) error { return c.free(ctx) })
 	e.memory = memory.NewAllocator(memory.Config{
 		MaxBytes: cfg.MemoryLimit / wasmPage * wasmPage, Budget: cfg.MemoryBudget, Idle: cfg.IdleMemories,
 	})

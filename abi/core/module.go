@@ -138,3 +138,7 @@ type section struct {
 
 // importSpan is where the description behind an import's names lies.
 type importSpan struct{ desc, end int }
+
+// Forget lets go of the binary, which is a module's largest part and no longer
+// needed once it has been rewritten for the last time.
+func (m *Module) Forget() { m.wasm, m.bodies, m.imports = nil, nil, nil }

@@ -15,6 +15,7 @@ func (s *scope) coreModule(d binary.CoreModule) error {
 	if err != nil {
 		return err
 	}
+	s.v.modules[&d.Bytes[0]] = m
 	t := &moduleType{}
 	for _, x := range m.Imports {
 		if err := t.addImport(x); err != nil {

@@ -74,5 +74,6 @@ func check(wasm []byte) error {
 	if err != nil {
 		return err
 	}
-	return validate.Component(c)
+	_, err = validate.Component(c)
+	return err
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/extproc/extproc/abi/binary"
+	"github.com/extproc/extproc/abi/core"
 )
 
 // Error tells where in a component a rule is broken.
@@ -51,10 +52,17 @@ var errUnused = errors.New("is never used; each value must be used once")
 // errComplex ends a validation that would take too long.
 var errComplex = errors.New("the component's types are too complex to validate")
 
-// Component checks a component and everything nested in it.
-func Component(c *binary.Component) error {
-	_, err := newValidator().component(c, nil)
-	return err
+// Modules are core modules that have been parsed, by the first of their bytes.
+type Modules map[*byte]*core.Module
+
+// Component checks a component and everything nested in it. It returns the core
+// modules, which it had to parse.
+func Component(c *binary.Component) (Modules, error) {
+	v := newValidator()
+	if _, err := v.component(c, nil); err != nil {
+		return nil, err
+	}
+	return v.modules, nil
 }
 
 // maxWork bounds the steps of one validation, so that a component whose types
@@ -63,9 +71,12 @@ func Component(c *binary.Component) error {
 const maxWork = 1 << 23
 
 // validator is what all scopes of one validation share.
-type validator struct{ fuel int }
+type validator struct {
+	fuel    int
+	modules Modules
+}
 
-func newValidator() *validator { return &validator{fuel: maxWork} }
+func newValidator() *validator { return &validator{fuel: maxWork, modules: Modules{}} }
 
 // spend takes steps off the budget and reports whether any are left. What
 // walks types stops when none are; the scope then fails with errComplex.
