@@ -199,6 +199,20 @@ type ABI interface {
 	Load(ctx context.Context, wasm []byte, cfg *Spec) (Module, error)
 }
 
+// Compiler is an ABI that can do the part of Load that runs no guest by itself, for
+// several plugins at once.
+type Compiler interface {
+	ABI
+	Compile(ctx context.Context, wasm []byte, cfg *Spec) (Compiled, error)
+}
+
+// Compiled is a plugin that has been compiled, to be either started or closed.
+type Compiled interface {
+	// Start is the rest of Load.
+	Start(ctx context.Context) (Module, error)
+	Close(ctx context.Context) error
+}
+
 // Counted is a module that can say how many of its instances are at work and how
 // many wait for an exchange, and how many bytes of memory all have.
 type Counted interface {

@@ -55,26 +55,9 @@ func NewPlugin(spec *Spec, module Module) *Plugin {
 // Load reads a plugin's file and loads it with the first ABI that knows it. An
 // error names the file, what was found and what was expected.
 func Load(ctx context.Context, spec *Spec, abis []ABI) (*Plugin, error) {
-	wasm, err := readWasm(spec)
-	if err != nil {
-		return nil, err
-	}
-	return load(ctx, spec, wasm, abis)
-}
-
-func load(ctx context.Context, spec *Spec, wasm []byte, abis []ABI) (*Plugin, error) {
-	abi, err := detect(wasm, abis)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", spec.URL, err)
-	}
-	module, err := abi.Load(ctx, wasm, spec)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %s: %w", spec.URL, abi.Name(), err)
-	}
-	p := NewPlugin(spec, module)
-	p.digest = sha256.Sum256(wasm)
-	p.ABI, p.Loaded = abi.Name(), time.Now()
-	return p, nil
+	l := beginLoading(ctx, []*Spec{spec}, abis, nil)
+	p, err := l.drafts[0].plugin(ctx)
+	return p, errors.Join(err, l.end(ctx))
 }
 
 // SHA256 is the digest of the plugin's file, in hex.
@@ -105,29 +88,29 @@ func (p *Plugin) release() error {
 	return p.Module.Close(ctx)
 }
 
-func readWasm(spec *Spec) ([]byte, error) {
-	f, err := os.Open(spec.URL)
+func readWasm(file string) ([]byte, error) {
+	f, err := os.Open(file)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	if info, err := f.Stat(); err != nil {
-		return nil, err
-	} else if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s: is no regular file, expected a .wasm file", spec.URL)
-	}
-	wasm, err := io.ReadAll(io.LimitReader(f, maxWasm+1))
+	info, err := f.Stat()
 	if err != nil {
 		return nil, err
 	}
-	if len(wasm) > maxWasm {
-		return nil, fmt.Errorf("%s: is larger than %d MiB", spec.URL, maxWasm>>20)
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s: is no regular file, expected a .wasm file", file)
 	}
-	sum := sha256.Sum256(wasm)
-	if found := hex.EncodeToString(sum[:]); spec.SHA256 != "" && found != spec.SHA256 {
-		return nil, fmt.Errorf("%s: sha256 is %s, expected %s", spec.URL, found, spec.SHA256)
+	var wasm bytes.Buffer
+	// Room for all of it, and for ReadFrom to see its end.
+	wasm.Grow(int(min(info.Size(), maxWasm)) + bytes.MinRead)
+	if _, err := wasm.ReadFrom(io.LimitReader(f, maxWasm+1)); err != nil {
+		return nil, err
 	}
-	return wasm, nil
+	if wasm.Len() > maxWasm {
+		return nil, fmt.Errorf("%s: is larger than %d MiB", file, maxWasm>>20)
+	}
+	return wasm.Bytes(), nil
 }
 
 // The first eight bytes of WebAssembly: magic, version, layer.

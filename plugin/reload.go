@@ -21,11 +21,11 @@ import (
 // that one that is being written is not read half.
 const quiet = 200 * time.Millisecond
 
-// same says whether a plugin is what spec and wasm would load.
-func (p *Plugin) same(spec *Spec, wasm []byte) bool {
+// same says whether a plugin is what spec and a file of a digest would load.
+func (p *Plugin) same(spec *Spec, digest [sha256.Size]byte) bool {
 	a, b := *p.Spec, *spec
 	a.Log, b.Log = nil, nil
-	return p.digest == sha256.Sum256(wasm) && reflect.DeepEqual(a, b)
+	return p.digest == digest && reflect.DeepEqual(a, b)
 }
 
 // Reloader keeps the current set as the configuration file and the plugins'

@@ -29,34 +29,20 @@ func NewSet(plugins ...*Plugin) *Set {
 }
 
 // LoadSet loads every plugin of a configuration. A plugin of old that has the
-// same configuration and the same file is taken over instead of loaded again.
+// same configuration and the same file is taken over instead of loaded again. The
+// error is that of the first plugin, in their order, that can't be loaded.
 func LoadSet(ctx context.Context, c *Config, abis []ABI, old *Set) (*Set, error) {
 	set := NewSet()
-	for _, spec := range c.Plugins {
-		p, err := old.reuse(ctx, spec, abis)
+	loading := beginLoading(ctx, c.Plugins, abis, old)
+	for _, d := range loading.drafts {
+		p, err := d.plugin(ctx)
 		if err != nil {
-			return nil, errors.Join(err, set.Release())
+			return nil, errors.Join(err, loading.end(ctx), set.Release())
 		}
 		set.Plugins = append(set.Plugins, p)
 	}
 	set.assign(c)
-	return set, nil
-}
-
-func (s *Set) reuse(ctx context.Context, spec *Spec, abis []ABI) (*Plugin, error) {
-	wasm, err := readWasm(spec)
-	if err != nil {
-		return nil, err
-	}
-	if s != nil {
-		for _, p := range s.Plugins {
-			if p.same(spec, wasm) {
-				p.retain()
-				return p, nil
-			}
-		}
-	}
-	return load(ctx, spec, wasm, abis)
+	return set, loading.end(ctx)
 }
 
 // acquire takes a reference, unless the set has been closed already.

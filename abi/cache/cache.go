@@ -52,8 +52,3 @@ func (c *Compiler) Compile(ctx context.Context, wasm []byte) (wazero.CompiledMod
 	}
 	return m, err
 }
-
-// Compile is Compile of a compiler that knows of no other modules.
-func Compile(ctx context.Context, r wazero.Runtime, wasm []byte) (wazero.CompiledModule, error) {
-	return NewCompiler(r).Compile(ctx, wasm)
-}

@@ -127,7 +127,7 @@ func write(t testing.TB, path, text string) {
 }
 
 // get is the status and, in that order, the x-mark header or the body.
-func get(t *testing.T, url string) (int, string) {
+func get(t testing.TB, url string) (int, string) {
 	t.Helper()
 	resp, err := http.Get(url)
 	if err != nil {
@@ -141,7 +141,7 @@ func get(t *testing.T, url string) (int, string) {
 	return resp.StatusCode, string(body)
 }
 
-func eventually(t *testing.T, what func() bool) {
+func eventually(t testing.TB, what func() bool) {
 	t.Helper()
 	for end := time.Now().Add(10 * time.Second); !what(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {

@@ -2,6 +2,7 @@ package proxywasm
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
@@ -11,8 +12,8 @@ import (
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 
-	"github.com/extproc/extproc/abi/cache"
 	"github.com/extproc/extproc/abi/core"
+	"github.com/extproc/extproc/plugin"
 )
 
 // versionPrefix begins the names of the exports that tell a module's version of
@@ -25,7 +26,8 @@ var versionExports = map[string]versions{"0_1_0": v010, "0_2_0": v020, "0_2_1": 
 // in the order in which Envoy looks for them.
 var allocators = []string{"malloc", "proxy_on_memory_allocate"}
 
-// code is a compiled module.
+// code is a compiled module, which all VMs share that run it with the same
+// capabilities.
 type code struct {
 	version   versions
 	allowed   []string // the capabilities; nil is all
@@ -45,8 +47,35 @@ const (
 	maxTable = 1_000_000
 )
 
+// codeKey is what has to be the same for code to be.
+type codeKey struct {
+	digest  [sha256.Size]byte
+	allowed string // the capabilities, or "*"
+}
+
+func keyOf(wasm []byte, spec *plugin.Spec) codeKey {
+	k := codeKey{digest: sha256.Sum256(wasm), allowed: "*"}
+	if spec.VM.Capabilities != nil {
+		k.allowed = strings.Join(slices.Sorted(slices.Values(spec.VM.Capabilities)), " ")
+	}
+	return k
+}
+
+// newCode reads and compiles a module.
+func newCode(ctx context.Context, a *ABI, wasm []byte, allowed []string) (*code, error) {
+	c, err := inspect(wasm, allowed)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.compile(ctx, a); err != nil {
+		return nil, errors.Join(err, c.close(ctx))
+	}
+	c.module.Forget()
+	return c, nil
+}
+
 // inspect reads a module and tells what is wrong with it.
-func inspect(wasm []byte, memoryLimit uint64, allowed []string) (*code, error) {
+func inspect(wasm []byte, allowed []string) (*code, error) {
 	m, err := core.Parse(wasm)
 	if err != nil {
 		return nil, err
@@ -62,8 +91,6 @@ func inspect(wasm []byte, memoryLimit uint64, allowed []string) (*code, error) {
 		return nil, fmt.Errorf("has %d memories, expected one", len(m.Memories))
 	case m.ImportedMemories > 0:
 		return nil, errors.New("imports its memory, expected it to have its own")
-	case m.Memories[0].Min*wasmPage > memoryLimit:
-		return nil, fmt.Errorf("its memory starts with %d bytes, the limit is %d", m.Memories[0].Min*wasmPage, memoryLimit)
 	}
 	elements := uint64(0)
 	for _, t := range m.Tables {
@@ -76,6 +103,14 @@ func inspect(wasm []byte, memoryLimit uint64, allowed []string) (*code, error) {
 		return nil, err
 	}
 	return c, nil
+}
+
+// fits tells whether the module can start with memory of a limit.
+func (c *code) fits(limit uint64) error {
+	if least := c.module.Memories[0].Min * wasmPage; least > limit {
+		return fmt.Errorf("its memory starts with %d bytes, the limit is %d", least, limit)
+	}
+	return nil
 }
 
 // abiVersion is the version that a module's exports tell.
@@ -171,8 +206,8 @@ func text(t core.FuncType) string {
 const hostName = "host"
 
 // compile compiles the module and what it imports.
-func (c *code) compile(ctx context.Context, runtime wazero.Runtime) error {
-	builder := runtime.NewHostModuleBuilder(hostName)
+func (c *code) compile(ctx context.Context, a *ABI) error {
+	builder := a.runtime.NewHostModuleBuilder(hostName)
 	for i, imp := range c.module.Imports {
 		if imp.Type.Kind != core.KindFunc {
 			return fmt.Errorf("import %s %s is a %v, expected functions only", imp.Module, imp.Name, imp.Type.Kind)
@@ -195,7 +230,7 @@ func (c *code) compile(ctx context.Context, runtime wazero.Runtime) error {
 	if err != nil {
 		return err
 	}
-	if c.compiled, err = cache.Compile(ctx, runtime, wasm); err != nil {
+	if c.compiled, err = a.compiler.Compile(ctx, wasm); err != nil {
 		return err
 	}
 	if len(c.module.Imports) == 0 {
@@ -204,7 +239,7 @@ func (c *code) compile(ctx context.Context, runtime wazero.Runtime) error {
 	if c.hostCode, err = builder.Compile(ctx); err != nil {
 		return err
 	}
-	c.host, err = runtime.InstantiateModule(ctx, c.hostCode, moduleConfig)
+	c.host, err = a.runtime.InstantiateModule(ctx, c.hostCode, moduleConfig)
 	return err
 }
 

@@ -2,7 +2,9 @@ package proxywasm
 
 import (
 	"context"
+	"fmt"
 	"runtime"
+	"sync"
 	"testing"
 	"time"
 
@@ -67,7 +69,40 @@ func TestNothingLeaks(t *testing.T) {
 		closeModule(t, m)
 	}
 	settles(t, "goroutines", before, runtime.NumGoroutine)
-	if len(a.machines) > 0 {
-		t.Error("machines are left")
+	if a.machines.Len() > 0 || a.codes.Len() > 0 {
+		t.Error("machines or code are left")
+	}
+}
+
+// TestSharedCode: plugins of one module share its code, and VMs where they agree on
+// all else, while others come and go.
+func TestSharedCode(t *testing.T) {
+	const users, rounds = 4, 50
+	a := newABI(t, Config{Workers: 1})
+	wasm := file(t, "envoy", "examples", "proxy-wasm-headers", "c", "plugin.wasm")
+	var all sync.WaitGroup
+	for i := range users {
+		all.Go(func() {
+			for n := range rounds {
+				m, err := a.Load(context.Background(), wasm, newSpec(&logs{}, func(s *plugin.Spec) {
+					s.VM.ID = fmt.Sprint(n % 2)
+					if i == 0 {
+						s.VM.Isolation = plugin.PerFilter
+					}
+				}))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if n := a.codes.Len(); n != 1 {
+					t.Errorf("the code is there %d times", n)
+				}
+				closeModule(t, m)
+			}
+		})
+	}
+	all.Wait()
+	if a.machines.Len() > 0 || a.codes.Len() > 0 {
+		t.Error("machines or code are left")
 	}
 }

@@ -22,7 +22,6 @@ import (
 type machine struct {
 	abi       *ABI
 	key       machineKey
-	refs      int // under abi.mu
 	code      *code
 	memories  *memory.Allocator
 	vmID      string
@@ -50,20 +49,17 @@ type machine struct {
 // idleMemories is how many memories of ended VMs are kept for new ones.
 const idleMemories = 16
 
-func newMachine(ctx context.Context, a *ABI, key machineKey, wasm []byte, p *Module) (*machine, error) {
+// newMachine makes a machine, which takes the code over.
+func newMachine(c *compiled, key machineKey, p *Module) (*machine, error) {
 	limit := key.limits.Memory
 	if limit == 0 || limit > maxPages*wasmPage {
 		limit = maxPages * wasmPage
 	}
-	c, err := inspect(wasm, limit, p.spec.VM.Capabilities)
-	if err != nil {
+	if err := c.code.fits(limit); err != nil {
 		return nil, err
 	}
-	if err := c.compile(ctx, a.runtime); err != nil {
-		return nil, errors.Join(err, c.close(ctx))
-	}
 	m := &machine{
-		abi: a, key: key, code: c, vmID: key.vmID, config: []byte(key.config), limits: key.limits, first: p, store: p.services.Store,
+		abi: c.abi, key: key, code: c.code, vmID: key.vmID, config: []byte(key.config), limits: key.limits, first: p, store: p.services.Store,
 		memories: memory.NewAllocator(memory.Config{MaxBytes: limit / wasmPage * wasmPage, Idle: idleMemories}),
 	}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
@@ -238,7 +234,7 @@ func (m *machine) close(ctx context.Context) error {
 		w.close()
 	}
 	m.memories.Close()
-	return m.code.close(ctx)
+	return m.abi.codes.Drop(ctx, m.key.code)
 }
 
 // worker is the place of one VM.

@@ -2,11 +2,9 @@ package proxywasm
 
 import (
 	"context"
-	"crypto/sha256"
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -38,33 +36,32 @@ var (
 	_ plugin.Renewable = (*Module)(nil)
 )
 
-func newModule(a *ABI, wasm []byte, spec *plugin.Spec, services *host.Services) *Module {
-	p := &Module{abi: a, spec: spec, rootID: spec.RootID(), services: services}
-	p.odd.Store(p.rootID != "" && !mentions(wasm, p.rootID))
+func newModule(c *compiled) *Module {
+	p := &Module{abi: c.abi, spec: c.spec, rootID: c.spec.RootID()}
+	p.odd.Store(c.odd)
 	return p
 }
 
 // machineKey is what plugins have to agree on to share VMs.
 type machineKey struct {
-	code      [sha256.Size]byte
+	code      codeKey
 	vmID      string
 	config    string
 	env       string
 	limits    plugin.Limits
 	workers   int
 	isolation plugin.Isolation
-	allowed   string // the capabilities, or "*"
 	backoff   plugin.Backoff
 	store     plugin.Store
 	alone     *Module // with isolation, VMs are not shared
 }
 
-func (p *Module) key(code [sha256.Size]byte) machineKey {
+func (p *Module) key(code codeKey) machineKey {
 	spec := p.spec
 	k := machineKey{
 		code: code, vmID: spec.VM.ID, config: string(spec.VM.Config), limits: spec.Limits,
 		workers: spec.VM.Workers, isolation: spec.VM.Isolation, backoff: spec.VM.Backoff,
-		store: spec.Store, allowed: "*",
+		store: spec.Store,
 	}
 	k.limits.Body, k.limits.Exchange = 0, 0 // of no concern to a VM
 	if k.workers <= 0 {
@@ -72,9 +69,6 @@ func (p *Module) key(code [sha256.Size]byte) machineKey {
 	}
 	for _, name := range slices.Sorted(maps.Keys(spec.Env)) {
 		k.env += name + "=" + spec.Env[name] + "\x00"
-	}
-	if spec.VM.Capabilities != nil {
-		k.allowed = strings.Join(slices.Sorted(slices.Values(spec.VM.Capabilities)), " ")
 	}
 	if k.isolation != plugin.Shared {
 		k.alone = p
@@ -186,7 +180,7 @@ func (p *Module) Close(ctx context.Context) error {
 	}
 	p.machine.part(ctx, p)
 	p.services.Callouts.Close()
-	err := p.abi.drop(ctx, p.machine)
+	err := p.abi.machines.Drop(ctx, p.machine.key)
 	p.services.Close()
 	return err
 }

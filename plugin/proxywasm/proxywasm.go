@@ -10,17 +10,16 @@ package proxywasm
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"runtime"
-	"sync"
 	"time"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/experimental"
 
+	"github.com/extproc/extproc/abi/cache"
 	"github.com/extproc/extproc/plugin"
 	"github.com/extproc/extproc/plugin/host"
 )
@@ -56,9 +55,9 @@ type ABI struct {
 	services *host.Services
 	runtime  wazero.Runtime
 	cache    wazero.CompilationCache
-
-	mu       sync.Mutex
-	machines map[machineKey]*machine
+	compiler *cache.Compiler
+	codes    *cache.Shared[codeKey, *code]
+	machines *cache.Shared[machineKey, *machine]
 }
 
 var _ plugin.ABI = (*ABI)(nil)
@@ -74,7 +73,9 @@ func New(ctx context.Context, cfg Config) (*ABI, error) {
 	if cfg.StartLimit <= 0 {
 		cfg.StartLimit = defaultStartLimit
 	}
-	a := &ABI{cfg: cfg, services: cfg.Services, machines: map[machineKey]*machine{}}
+	a := &ABI{cfg: cfg, services: cfg.Services}
+	a.codes = cache.NewShared[codeKey](func(ctx context.Context, c *code) error { return c.close(ctx) })
+	a.machines = cache.NewShared[machineKey](func(ctx context.Context, m *machine) error { return m.close(ctx) })
 	if a.services == nil {
 		a.services = host.NewServices(nil)
 	}
@@ -91,6 +92,7 @@ func New(ctx context.Context, cfg Config) (*ABI, error) {
 	}
 	rc = rc.WithCoreFeatures(coreFeatures).WithMemoryLimitPages(maxPages).WithDebugInfoEnabled(false)
 	a.runtime = wazero.NewRuntimeWithConfig(ctx, rc)
+	a.compiler = cache.NewCompiler(a.runtime)
 	return a, nil
 }
 
@@ -122,58 +124,9 @@ func (*ABI) Detect(wasm []byte) bool {
 
 // Load implements plugin.ABI. All VMs of the plugin have started when it returns.
 func (a *ABI) Load(ctx context.Context, wasm []byte, spec *plugin.Spec) (plugin.Module, error) {
-	services, err := a.services.For(spec)
+	c, err := a.Compile(ctx, wasm, spec)
 	if err != nil {
 		return nil, err
 	}
-	m, err := a.load(ctx, wasm, spec, services)
-	if err != nil {
-		services.Close()
-		return nil, fmt.Errorf("plugin %s: %w", spec.Name, err)
-	}
-	return m, nil
-}
-
-func (a *ABI) load(ctx context.Context, wasm []byte, spec *plugin.Spec, services *host.Services) (*Module, error) {
-	p := newModule(a, wasm, spec, services)
-	mc, err := a.machine(ctx, wasm, p)
-	if err != nil {
-		return nil, err
-	}
-	p.machine = mc
-	if err := mc.join(ctx, p); err != nil {
-		return nil, errors.Join(err, a.drop(ctx, mc))
-	}
-	return p, nil
-}
-
-// machine finds or makes the machine of a plugin and takes a reference.
-func (a *ABI) machine(ctx context.Context, wasm []byte, p *Module) (*machine, error) {
-	key := p.key(sha256.Sum256(wasm))
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if m := a.machines[key]; m != nil {
-		m.refs++
-		return m, nil
-	}
-	m, err := newMachine(ctx, a, key, wasm, p)
-	if err != nil {
-		return nil, err
-	}
-	m.refs = 1
-	a.machines[key] = m
-	return m, nil
-}
-
-// drop gives a reference back; the last one closes the machine.
-func (a *ABI) drop(ctx context.Context, m *machine) error {
-	a.mu.Lock()
-	m.refs--
-	if m.refs > 0 {
-		a.mu.Unlock()
-		return nil
-	}
-	delete(a.machines, m.key)
-	a.mu.Unlock()
-	return m.close(ctx)
+	return c.Start(ctx)
 }

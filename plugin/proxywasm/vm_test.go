@@ -82,7 +82,7 @@ func TestLoadErrors(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
 				t.Errorf("error %v, expected %s", err, c.want)
 			}
-			if used := len(a.machines); used != 0 {
+			if used := a.machines.Len(); used != 0 {
 				t.Errorf("%d machines are left", used)
 			}
 		})
@@ -433,7 +433,7 @@ func TestShutdown(t *testing.T) {
 	if got := strings.Join(l.all(), ", "); got != "INFO done 1 context=1, INFO delete 1 context=1" {
 		t.Error(got)
 	}
-	if len(a.machines) != 0 {
+	if a.machines.Len() != 0 {
 		t.Error("the machine is left")
 	}
 	if _, err := m.Start(&plugin.Exchange{}); !errors.Is(err, plugin.ErrPoolClosed) {

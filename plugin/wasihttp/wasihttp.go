@@ -10,8 +10,10 @@ package wasihttp
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
+	"sync"
 
 	"github.com/extproc/extproc/abi"
 	"github.com/extproc/extproc/plugin"
@@ -30,13 +32,18 @@ const (
 type ABI struct {
 	engine   *abi.Engine
 	services *host.Services
+	// linker has what any plugin may import.
+	linker func() (*abi.Linker, error)
 }
 
-var _ plugin.ABI = (*ABI)(nil)
+var _ plugin.Compiler = (*ABI)(nil)
 
 // New makes the ABI on an engine and services, which all its plugins share.
 func New(engine *abi.Engine, services *host.Services) *ABI {
-	return &ABI{engine: engine, services: services}
+	return &ABI{engine: engine, services: services, linker: sync.OnceValues(func() (*abi.Linker, error) {
+		l := abi.NewLinker(engine)
+		return l, define(l)
+	})}
 }
 
 // Name implements plugin.ABI.
@@ -50,54 +57,86 @@ func (*ABI) Detect(wasm []byte) bool {
 
 // Load implements plugin.ABI.
 func (a *ABI) Load(ctx context.Context, wasm []byte, spec *plugin.Spec) (plugin.Module, error) {
-	m, err := a.load(ctx, wasm, spec)
+	c, err := a.Compile(ctx, wasm, spec)
 	if err != nil {
+		return nil, err
+	}
+	return c.Start(ctx)
+}
+
+// compiled is a plugin whose code is there and whose instances are not.
+type compiled struct {
+	abi       *ABI
+	spec      *plugin.Spec
+	component *abi.Component
+	linked    *abi.Linked
+}
+
+// Compile implements plugin.Compiler.
+func (a *ABI) Compile(ctx context.Context, wasm []byte, spec *plugin.Spec) (plugin.Compiled, error) {
+	c := &compiled{abi: a, spec: spec}
+	if err := c.compile(ctx, wasm); err != nil {
 		return nil, fmt.Errorf("plugin %s: %w", spec.Name, err)
+	}
+	return c, nil
+}
+
+func (c *compiled) compile(ctx context.Context, wasm []byte) (err error) {
+	if !c.abi.Detect(wasm) {
+		return fmt.Errorf("not a component; make one of a core module with `wasm-tools component new`")
+	}
+	if c.component, err = c.abi.engine.Compile(ctx, wasm); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, c.component.Close(ctx))
+		}
+	}()
+	if err := checkWorld(c.component); err != nil {
+		return err
+	}
+	linker, err := c.abi.linker()
+	if err != nil {
+		return err
+	}
+	c.linked, err = linker.Link(c.component)
+	return err
+}
+
+// Close implements plugin.Compiled.
+func (c *compiled) Close(ctx context.Context) error {
+	return errors.Join(c.linked.Close(ctx), c.component.Close(ctx))
+}
+
+// Start implements plugin.Compiled.
+func (c *compiled) Start(ctx context.Context) (plugin.Module, error) {
+	m := &Module{spec: c.spec, component: c.component, linked: c.linked}
+	if err := c.abi.start(ctx, m); err != nil {
+		m.Close(ctx)
+		return nil, fmt.Errorf("plugin %s: %w", c.spec.Name, err)
 	}
 	return m, nil
 }
 
-func (a *ABI) load(ctx context.Context, wasm []byte, spec *plugin.Spec) (_ *Module, err error) {
-	if !a.Detect(wasm) {
-		return nil, fmt.Errorf("not a component; make one of a core module with `wasm-tools component new`")
-	}
-	component, err := a.engine.Compile(ctx, wasm)
-	if err != nil {
-		return nil, err
-	}
-	m := &Module{spec: spec, component: component}
-	defer func() {
-		if err != nil {
-			m.Close(ctx)
-		}
-	}()
-	if err := checkWorld(component); err != nil {
-		return nil, err
-	}
-	if m.services, err = a.services.For(spec); err != nil {
-		return nil, err
+func (a *ABI) start(ctx context.Context, m *Module) (err error) {
+	if m.services, err = a.services.For(m.spec); err != nil {
+		return err
 	}
 	m.prepare()
-	linker := abi.NewLinker(a.engine)
-	if err := define(linker); err != nil {
-		return nil, err
-	}
-	if m.linked, err = linker.Link(component); err != nil {
-		return nil, err
-	}
-	if limit := spec.Limits.Memory; limit > 0 {
+	if limit := m.spec.Limits.Memory; limit > 0 {
 		m.linked.LimitMemory(limit)
 	}
 	m.pool, err = plugin.NewPool(ctx, plugin.PoolConfig[*instance]{
-		New: m.instantiate, Close: (*instance).close, Max: spec.Limits.Instances,
+		New: m.instantiate, Close: (*instance).close, Max: m.spec.Limits.Instances,
 	})
+	if err == nil {
+		err = m.startUp(ctx)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("does not start: %w", err)
+		return fmt.Errorf("does not start: %w", err)
 	}
-	if err := m.startUp(ctx); err != nil {
-		return nil, fmt.Errorf("does not start: %w", err)
-	}
-	return m, nil
+	return nil
 }
 
 // checkWorld tells what is wrong with a component that isn't of our world.
