@@ -72,6 +72,9 @@ type Options struct {
 	HTTP2 bool
 	// Args are further flags of `extproc serve`.
 	Args []string
+	// Between, if set, is given the address that extproc serves on and returns the one
+	// that Envoy calls.
+	Between func(address string) string
 }
 
 // Start runs extproc and Envoy until the test ends; their logs are shown if it
@@ -89,9 +92,13 @@ func Start(t testing.TB, opts Options) *Stack {
 	}
 	s.Serve(t)
 	listen := envoytest.FreeAddress(t)
+	address := s.Address
+	if opts.Between != nil {
+		address = opts.Between(address)
+	}
 	args := []string{
 		"envoy", "--config", s.Config, "--listen", listen, "--upstream", opts.Upstream,
-		"--extproc", s.Address, "--admin", "127.0.0.1:0",
+		"--extproc", address, "--admin", "127.0.0.1:0",
 	}
 	if opts.HTTP2 {
 		args = append(args, "--upstream-http2")

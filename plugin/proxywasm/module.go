@@ -82,7 +82,7 @@ func (p *Module) Needs() plugin.Needs {
 	n.Headers = [2]bool{true, p.watchesResponse()}
 	for _, d := range [...]plugin.Direction{plugin.Request, plugin.Response} {
 		if p.watches(d) {
-			n.Body[d] = plugin.Always
+			n.Body[d] = plugin.OnDemand
 		}
 	}
 	if p.imports("proxy_get_property") {
