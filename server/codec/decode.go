@@ -37,6 +37,11 @@ type field struct {
 
 // next takes a field off b; ok is false where proto is to be asked.
 func next(b []byte) (f field, rest []byte, ok bool) {
+	// Nearly all are short bytes with a small number: a byte for each.
+	if len(b) >= 2 && b[0] >= 1<<3 && b[0] < 0x80 && b[0]&7 == byte(protowire.BytesType) && int(b[1]) <= min(len(b)-2, 0x7f) {
+		end := 2 + int(b[1])
+		return field{num: protowire.Number(b[0] >> 3), kind: protowire.BytesType, bytes: b[2:end:end]}, b[end:], true
+	}
 	num, kind, n := protowire.ConsumeTag(b)
 	if n < 0 {
 		return f, nil, false
