@@ -181,9 +181,9 @@ func (c *Chain) run(ctx context.Context, i int) error {
 		return c.fail(i, err)
 	}
 	l.ex.Due = c.due.Before(l.until)
-	begin := elapsed()
+	l.ex.Began = Now()
 	st, err := l.guest.Step(ctx)
-	c.watch.Ran(i, elapsed()-begin)
+	c.watch.Ran(i, time.Duration(Now()-l.ex.Began))
 	if l.wake != nil && l.wake != st.Wake {
 		l.wake.Listen(nil)
 	}

@@ -54,9 +54,9 @@ const (
 	ByDue
 )
 
-// Allowance is how long a guest may run that has run for so long in its exchange
-// and is due then, and by what that is bound.
-func (l *Limits) Allowance(used time.Duration, due Instant) (limit time.Duration, by Bound) {
+// Allowance is how long a guest may run from now on that has run for so long in its
+// exchange and is due then, and by what that is bound.
+func (l *Limits) Allowance(used time.Duration, now, due Instant) (limit time.Duration, by Bound) {
 	if l.Timeout != 0 {
 		limit, by = max(l.Timeout-used, 1), ByTimeout
 	}
@@ -64,7 +64,7 @@ func (l *Limits) Allowance(used time.Duration, due Instant) (limit time.Duration
 		limit, by = l.Callback, ByCallback
 	}
 	if due != 0 {
-		if left := due.Left(); by == Unbound || left < limit {
+		if left := time.Duration(due - now); by == Unbound || left < limit {
 			limit, by = max(left, 1), ByDue
 		}
 	}

@@ -31,7 +31,7 @@ func TestAllowance(t *testing.T) {
 		if c.due != 0 {
 			due = Now().In(c.due)
 		}
-		limit, by := c.limits.Allowance(c.used, due)
+		limit, by := c.limits.Allowance(c.used, Now(), due)
 		if by != c.by || limit > c.limit || c.limit-limit > 10*time.Second {
 			t.Errorf("%+v: %v by %v", c, limit, by)
 		}

@@ -16,6 +16,8 @@ type Exchange struct {
 	Response Message
 	// Attributes are what the proxy tells beside the messages; nil is nothing.
 	Attributes Attributes
+	// Began is when the step began, 0 if that is not known: the clock is not cheap.
+	Began Instant
 	// Due is when the plugin must have acted at the latest.
 	Due Instant
 

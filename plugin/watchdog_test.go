@@ -14,18 +14,18 @@ func TestWatchdog(t *testing.T) {
 	w := plugin.Watchdog{Stop: func() { stopped <- struct{}{} }}
 	defer w.Close()
 	for range 3 {
-		w.Begin(time.Hour)
-		w.End()
+		w.Begin(plugin.Now(), time.Hour)
+		w.End(plugin.Now())
 	}
-	w.Begin(5 * time.Millisecond)
+	w.Begin(plugin.Now(), 5*time.Millisecond)
 	<-stopped
-	if !w.Fired() || w.Left() > 0 || w.End() < 5*time.Millisecond {
+	if !w.Fired() || w.Left() > 0 || w.End(plugin.Now()) < 5*time.Millisecond {
 		t.Errorf("fired %v, left %v", w.Fired(), w.Left())
 	}
 
 	var unstoppable plugin.Watchdog
 	defer unstoppable.Close()
-	unstoppable.Begin(time.Millisecond)
+	unstoppable.Begin(plugin.Now(), time.Millisecond)
 	for deadline := time.Now().Add(10 * time.Second); !unstoppable.Fired(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("not fired after 10 s")
@@ -45,7 +45,7 @@ func TestWatchdogPauses(t *testing.T) {
 	}
 	const limit = 2 * time.Second
 	began := time.Now()
-	w.Begin(limit)
+	w.Begin(plugin.Now(), limit)
 	w.Pause()
 	time.Sleep(limit + 500*time.Millisecond)
 	if w.Fired() {
@@ -53,10 +53,10 @@ func TestWatchdogPauses(t *testing.T) {
 	}
 	waited := w.Resume()
 	left := w.Left()
-	if used := w.End(); waited < limit || left < limit/2 || used > time.Since(began)-waited {
+	if used := w.End(plugin.Now()); waited < limit || left < limit/2 || used > time.Since(began)-waited {
 		t.Errorf("waited for %v, then had %v left, and used %v", waited, left, used)
 	}
-	w.Begin(20 * time.Millisecond)
+	w.Begin(plugin.Now(), 20*time.Millisecond)
 	w.Pause()
 	w.Resume()
 	<-stopped

@@ -76,20 +76,24 @@ func (s *stream) step(ctx context.Context) (plugin.Status, error) {
 		}
 		s.halves[plugin.Request].ended = true // it went by unseen
 	}
+	now := s.ex.Began
 	if s.vm == nil {
 		v, err := s.plugin.lease(ctx, s.ex.Due)
 		if err != nil {
 			return plugin.Status{}, fmt.Errorf("plugin %s: %w: %w", s.plugin.spec.Name, plugin.ErrNoInstance, err)
 		}
-		s.vm = v
+		s.vm, now = v, 0 // which may have been waited for
 	}
 	v := s.vm
-	if s.due = s.ex.Due; !v.lockBy(s.due) {
-		return plugin.Status{}, &plugin.Failure{Plugin: s.plugin.spec.Name, Kind: plugin.Late, Message: "its VM was at work for other exchanges for too long"}
+	if s.due = s.ex.Due; !v.mu.TryLock() {
+		now = 0
+		if !v.lockBy(s.due) {
+			return plugin.Status{}, s.late()
+		}
 	}
 	defer v.mu.Unlock()
 	s.wake.Still()
-	v.stepping = s
+	v.stepping, v.now = s, now
 	err := s.act()
 	v.stepping = nil
 	if err != nil {
@@ -99,6 +103,10 @@ func (s *stream) step(ctx context.Context) (plugin.Status, error) {
 		return plugin.Status{Done: true}, nil
 	}
 	return plugin.Status{Wake: s.wake}, nil
+}
+
+func (s *stream) late() error {
+	return &plugin.Failure{Plugin: s.plugin.spec.Name, Kind: plugin.Late, Message: "its VM was at work for other exchanges for too long"}
 }
 
 // done says whether the guest will have no more to do with the exchange.
@@ -228,7 +236,7 @@ func (s *stream) close() {
 		return
 	}
 	v.mu.Lock()
-	v.stepping, s.due = s, 0
+	v.stepping, v.now, s.due = s, 0, 0
 	if s.made && v.dead == nil {
 		s.logging = true
 		for i := range s.halves {

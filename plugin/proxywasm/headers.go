@@ -40,23 +40,40 @@ func (m *fieldMap) edit() {
 }
 
 func (m *fieldMap) remove(name []byte) {
-	if !slices.ContainsFunc(m.list, func(f plugin.Field) bool { return equalFold(f.Name, name) }) {
-		return
+	for i := range m.list {
+		if equalFold(m.list[i].Name, name) {
+			m.edit()
+			m.removeFrom(i, name)
+			return
+		}
 	}
-	m.edit()
-	m.list = slices.DeleteFunc(m.list, func(f plugin.Field) bool { return equalFold(f.Name, name) })
+}
+
+// removeFrom removes the field at i, and those of that name behind it.
+func (m *fieldMap) removeFrom(i int, name []byte) {
+	kept := m.list[:i]
+	for i++; i < len(m.list); i++ {
+		if !equalFold(m.list[i].Name, name) {
+			kept = append(kept, m.list[i])
+		}
+	}
+	clear(m.list[len(kept):])
+	m.list = kept
 }
 
 // add appends a field; pseudo headers stay before the others.
 func (m *fieldMap) add(f plugin.Field) {
 	m.edit()
-	at := len(m.list)
-	if f.Name != "" && f.Name[0] == ':' {
-		if at = slices.IndexFunc(m.list, func(f plugin.Field) bool { return f.Name == "" || f.Name[0] != ':' }); at < 0 {
-			at = len(m.list)
-		}
+	m.list = append(m.list, f)
+	if f.Name == "" || f.Name[0] != ':' {
+		return
 	}
-	m.list = slices.Insert(m.list, at, f)
+	at := 0
+	for at < len(m.list)-1 && m.list[at].Name != "" && m.list[at].Name[0] == ':' {
+		at++
+	}
+	copy(m.list[at+1:], m.list[at:])
+	m.list[at] = f
 }
 
 // fieldMap is the map that a guest may change now, or nil.

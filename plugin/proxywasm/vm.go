@@ -46,6 +46,7 @@ type vm struct {
 	roots     map[*Module]*Context
 	next      uint32 // the id given out last
 	stepping  *stream
+	now       plugin.Instant // about, while it steps a stream; 0 if that is not known
 
 	stdout, stderr lines
 	path           []byte // of the property that is asked for
@@ -117,7 +118,8 @@ func (v *vm) run(cx *Context, f api.Function, stack []uint64, name string) error
 	v.memories.Rest()
 	err := f.CallWithStack(&v.ctx, stack)
 	if limited {
-		used := v.watch.End()
+		v.now = plugin.Now()
+		used := v.watch.End(v.now)
 		if cx.stream != nil {
 			cx.stream.used += used
 		}
@@ -142,12 +144,15 @@ const mercy = 10 * time.Millisecond
 // limit starts the clock for a call, if its time is limited: by what an exchange
 // has left of its time, or by what a start may take.
 func (v *vm) limit(cx *Context) bool {
-	limits := v.limits()
+	limits, now := v.limits(), v.now
+	if now == 0 || v.stepping == nil {
+		now = plugin.Now()
+	}
 	var limit time.Duration
 	if s := cx.stream; s != nil {
-		limit, v.bound = limits.Allowance(s.used, s.due)
+		limit, v.bound = limits.Allowance(s.used, now, s.due)
 	} else {
-		limit, v.bound = limits.Allowance(0, 0)
+		limit, v.bound = limits.Allowance(0, now, 0)
 	}
 	if v.bound == plugin.Unbound {
 		return false
@@ -155,7 +160,7 @@ func (v *vm) limit(cx *Context) bool {
 	if v.bound == plugin.ByDue && v.machine.pool == nil {
 		limit = max(limit, mercy)
 	}
-	v.watch.Begin(limit)
+	v.watch.Begin(now, limit)
 	return true
 }
 
@@ -169,9 +174,6 @@ func (v *vm) limits() *plugin.Limits {
 
 // lockBy locks the VM, unless the others who use it keep it until due.
 func (v *vm) lockBy(due plugin.Instant) bool {
-	if v.mu.TryLock() {
-		return true
-	}
 	if longest := v.machine.limits.Longest(); due == 0 || longest != 0 && longest < due.Left() {
 		v.mu.Lock() // who has it is stopped in time
 		return true

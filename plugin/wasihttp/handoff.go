@@ -74,6 +74,7 @@ func (g *guest) step(ctx context.Context) (plugin.Status, error) {
 		if !g.ex.Request.Arrived {
 			return g.skip(), nil
 		}
+		began := g.ex.Began
 		if g.inst == nil {
 			if q := &g.ex.Request; q.Unseen && len(q.Original) == 0 {
 				return plugin.Status{}, &plugin.Failure{Plugin: g.mod.spec.Name, Kind: plugin.Unanswered, Message: "can't be shown a request of which the proxy sends neither headers (mode SKIP) nor attributes"}
@@ -81,8 +82,9 @@ func (g *guest) step(ctx context.Context) (plugin.Status, error) {
 			if err := g.begin(ctx); err != nil {
 				return plugin.Status{}, err
 			}
+			began = 0 // an instance may have been waited for
 		}
-		g.inst.resume(g)
+		g.inst.resume(g, began)
 		if g.ended {
 			if err := g.conclude(ctx); err != nil {
 				return plugin.Status{}, err

@@ -43,21 +43,24 @@ func (i *instance) run(yield func(struct{}) bool) {
 }
 
 // resume lets the guest run until it waits or its handler has returned.
-func (i *instance) resume(g *guest) {
+func (i *instance) resume(g *guest, now plugin.Instant) {
 	var due plugin.Instant
 	if g.ex != nil {
 		due = g.ex.Due
 	}
 	i.abi.Rest()
-	limit, by := g.mod.spec.Limits.Allowance(g.used, due)
+	if now == 0 {
+		now = plugin.Now()
+	}
+	limit, by := g.mod.spec.Limits.Allowance(g.used, now, due)
 	if by == plugin.Unbound {
 		i.next()
 		return
 	}
 	g.by = by
-	i.watch.Begin(limit)
+	i.watch.Begin(now, limit)
 	i.next()
-	g.used += i.watch.End()
+	g.used += i.watch.End(plugin.Now())
 }
 
 // unwind ends a guest that waits: the host function it waits in fails.

@@ -185,7 +185,7 @@ func (g *guest) carryOut(ctx context.Context) error {
 	for {
 		if g.ended {
 			g.pump()
-		} else if g.inst.resume(g); g.ended {
+		} else if g.inst.resume(g, plugin.Now()); g.ended {
 			if !unwatch() && g.result == nil {
 				g.result = context.Cause(ctx) // the instance may be stopped at any moment
 			}
