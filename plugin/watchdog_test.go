@@ -1,6 +1,8 @@
 package plugin_test
 
 import (
+	"runtime"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -60,4 +62,37 @@ func TestWatchdogPauses(t *testing.T) {
 	w.Pause()
 	w.Resume()
 	<-stopped
+}
+
+// TestWatchdogEnds: a guest that comes back just as its time is over has either been
+// stopped by then or is left alone, in its next run too.
+func TestWatchdogEnds(t *testing.T) {
+	const limit = 100 * time.Microsecond
+	fired := 0
+	for i := range 2000 {
+		var stopped atomic.Bool
+		w := plugin.Watchdog{Stop: func() { stopped.Store(true) }}
+		now := plugin.Now()
+		w.Begin(now, limit)
+		for back := now.In(limit - 50*time.Microsecond + time.Duration(i)*100*time.Nanosecond); !back.Passed(); {
+			runtime.Gosched()
+		}
+		w.End(plugin.Now())
+		late := w.Fired()
+		if late {
+			fired++
+		} else {
+			now = plugin.Now()
+			w.Begin(now, time.Hour)
+			for back := now.In(20 * time.Microsecond); !back.Passed(); {
+				runtime.Gosched()
+			}
+			w.End(plugin.Now())
+		}
+		if w.Fired() != late || stopped.Load() != late {
+			t.Fatalf("run %d: fired %v at its end, later %v and stopped %v", i, late, w.Fired(), stopped.Load())
+		}
+		w.Close()
+	}
+	t.Logf("%d of 2000 were stopped", fired)
 }

@@ -3,6 +3,7 @@ package proxywasm
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/extproc/extproc/plugin"
 )
@@ -125,7 +126,9 @@ func prepared(tb testing.TB, f func(name string, v *vm, row *hostcall, stack []u
 			f(c.name, p.cx.vm, row, stack)
 		}
 		return 0
-	}}, func(s *plugin.Spec) { s.Name, s.VM.Config = "prepared", []byte("configuration") })
+	}}, func(s *plugin.Spec) {
+		s.Name, s.VM.Config, s.Limits.Timeout = "prepared", []byte("configuration"), time.Hour
+	})
 	begin(tb, m).request(true).ok()
 }
 
