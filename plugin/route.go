@@ -1,6 +1,9 @@
 package plugin
 
-import "strconv"
+import (
+	"strconv"
+	"sync/atomic"
+)
 
 // RouteSpec is the configuration of a route: which of the plugins see its
 // exchanges.
@@ -30,7 +33,21 @@ const RouteKey = "x-extproc-route"
 type Route struct {
 	*RouteSpec
 	Plugins []*Plugin
+	// unasked is 1 once the proxy has shown a response that nobody was to look at.
+	// Routes are copied when a set is made, which an atomic.Bool must not be.
+	unasked uint32
 }
+
+// LearnUnasked notes that the proxy shows responses although no plugin of the exchange
+// looks at them any more: the header modes of its configuration are not told.
+func (r *Route) LearnUnasked() {
+	if !r.Unasked() {
+		atomic.StoreUint32(&r.unasked, 1)
+	}
+}
+
+// Unasked says whether that has been learned.
+func (r *Route) Unasked() bool { return atomic.LoadUint32(&r.unasked) != 0 }
 
 // Signs are what the proxy says of an exchange before its plugins are known.
 type Signs interface {

@@ -23,7 +23,7 @@ type Set struct {
 // NewSet makes a set that takes over the caller's references to the plugins. All
 // exchanges have all of them.
 func NewSet(plugins ...*Plugin) *Set {
-	s := &Set{Plugins: plugins, Default: Route{&RouteSpec{}, plugins}, closed: func(error) {}}
+	s := &Set{Plugins: plugins, Default: Route{RouteSpec: &RouteSpec{}, Plugins: plugins}, closed: func(error) {}}
 	s.refs.Store(1)
 	return s
 }

@@ -126,7 +126,7 @@ func (p *process) loop() error {
 		case err != nil:
 			p.metrics.failed.Inc()
 			return err
-		case p.leaves(), p.mute && p.chain.Over():
+		case p.leaves(), p.spent(), p.mute && p.chain.Over():
 			return nil
 		}
 		if errors.Is(p.credit(), errGone) {
@@ -214,6 +214,7 @@ func (p *process) take(m *codec.Message) (bool, error) {
 		p.choose()
 	}
 	p.missing(m, first)
+	p.unasked(m)
 	h := &p.halves[m.Direction]
 	if m.IsBody() && p.modes.body[m.Direction] == none {
 		// The proxy did not say in which mode it sends. One answer a message is

@@ -413,6 +413,64 @@ func TestProcess(t *testing.T) {
 			< qh
 			> rh :status: 200
 			< rh`},
+		{name: "a response that nobody looks at is shown once", open: true, talk: `
+			> qh x-do: too-many
+			< qh
+			> rh :status: 200
+			< rh
+			---
+			> qh x-do: too-many
+			< qh
+			> rh :status: 200
+			---
+			> qh x-do: pass
+			< qh
+			> rh :status: 200
+			< rh`},
+		{name: "one whose body flows is shown", open: true, mode: [2]bodyMode{none, duplex}, talk: `
+			> qh x-do: too-many
+			< qh
+			> rh :status: 200
+			< rh
+			> rb abc eos
+			< rb stream abc eos
+			---
+			> qh x-do: too-many
+			< qh
+			> rh :status: 200
+			< rh
+			> rb abc eos
+			< rb stream abc eos`},
+		{name: "a body that flows goes on before the end", open: true, mode: [2]bodyMode{duplex, none}, talk: `
+			> qh x-do: too-many
+			< qh
+			> qb abc
+			< qb stream abc
+			> qb eos
+			< qb stream  eos
+			> rh :status: 200
+			< rh
+			---
+			> qh x-do: too-many
+			< qh
+			> qb abc
+			< qb stream abc
+			> qb eos
+			< qb stream  eos
+			> rh :status: 200`},
+		{name: "so does one in pieces, with trailers", open: true, mode: [2]bodyMode{streamed, streamed}, talk: `
+			> qh x-do: too-many eos
+			< qh
+			> rh :status: 200 eos
+			< rh
+			---
+			> qh x-do: too-many
+			< qh
+			> qb abc
+			< qb
+			> qt t: 1
+			< qt
+			> rh :status: 200`},
 	} {
 		both(t, tc.name, func(t *testing.T, turns bool) {
 			strategy := plugin.FailClose

@@ -38,22 +38,28 @@ func TestRoute(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	unasked := false
 	for _, tc := range []struct {
 		metadata string
 		told     *structpb.Struct
 		changed  int // plugins that have changed the headers
-	}{{"", nil, 2}, {"other", nil, 2}, {"none", nil, 0}, {"one", nil, 1}, {"one", named, 1}, {"", named, 1}} {
+	}{{"", nil, 2}, {"other", nil, 2}, {"none", nil, 0}, {"none", nil, 0}, {"one", nil, 1}, {"one", named, 1}, {"", named, 1}} {
 		tp := &tape{msgs: []*extprocv3.ProcessingRequest{msg("qh :method: GET eos"), msg("rh :status: 200 eos")}}
 		if tc.told != nil {
 			tp.msgs[0].Attributes = map[string]*structpb.Struct{"envoy.filters.http.ext_proc": tc.told}
 		}
 		tp.ctx = metadata.NewIncomingContext(context.Background(), metadata.Pairs("x-route", tc.metadata))
+		answers := 2
+		if tc.changed == 0 && unasked {
+			answers = 1 // the response is not waited for a second time
+		}
+		unasked = unasked || tc.changed == 0
 		p := &process{}
 		p.init(s, set, tp)
 		if err := p.run(); err != nil {
 			t.Fatal(err)
 		}
-		if got, want := fmt.Sprint(tp.n, len(p.ex.Request.Headers)), fmt.Sprint(2, 1+tc.changed); got != want {
+		if got, want := fmt.Sprint(tp.n, len(p.ex.Request.Headers)), fmt.Sprint(answers, 1+tc.changed); got != want {
 			t.Errorf("%q, %v: %s answers and headers, want %s", tc.metadata, tc.told, got, want)
 		}
 	}
