@@ -278,6 +278,9 @@ func FuzzFrames(f *testing.F) {
 	b.Reset()
 	_ = errors.Join(p.WriteSettings(), p.open(1, "Wait", "grpc-timeout", "1m"), p.WriteData(1, false, message("hello")), p.WriteWindowUpdate(1, 7), p.WriteRSTStream(1, 0), p.WritePing(false, [8]byte{}))
 	f.Add(bytes.Clone(b.Bytes()))
+	b.Reset()
+	_ = errors.Join(p.WriteSettings(), p.open(1, "EchoInTurns"), p.WriteData(1, false, message("hello")), p.open(3, "EchoInTurns"), p.WriteData(3, true, message("a")), p.WriteRSTStream(1, 0))
+	f.Add(bytes.Clone(b.Bytes()))
 	f.Fuzz(func(t *testing.T, frames []byte) {
 		s := NewServer(served(), Options{})
 		client, server := net.Pipe()
