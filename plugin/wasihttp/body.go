@@ -19,8 +19,9 @@ const (
 	writeBudget   = 256 << 10 // bytes under way that make a writer wait
 	unsentBudget  = 1 << 20   // the same for a body that isn't being sent yet
 	unsentMaximum = 64 << 20  // what is moved to such a body by splicing
-	chunkSize     = 16 << 10  // writes smaller than this are joined
+	chunkSize     = 64 << 10  // what is written in smaller parts is joined up to this: each part that goes on costs a message
 	firstStage    = 512
+	worthSeeing   = 4 << 10 // what is shorter is joined
 
 	unknownLength = -1
 )
@@ -90,7 +91,8 @@ func (b *outgoingBody) passes() bool {
 	}
 }
 
-// decide settles what becomes of a bound body as far as that is known.
+// decide settles what becomes of a bound body as far as that is known. What is
+// written to a message's waits to be joined until its guest waits for something.
 func (b *outgoingBody) decide(g *guest) {
 	if b.aborted || b.msg == nil && b.call == nil {
 		return
@@ -105,7 +107,9 @@ func (b *outgoingBody) decide(g *guest) {
 	case b.state == pumping || b.state == written:
 		b.release(g, plugin.Replaced)
 	}
-	b.flush()
+	if b.call != nil {
+		b.flush()
+	}
 }
 
 // mustDecide settles it for good: the guest waits for something.
@@ -142,20 +146,41 @@ func (b *outgoingBody) push(chunk []byte) {
 	b.written += int64(len(chunk))
 }
 
-// write copies s into the queue.
+// forward is write for a guest that may write what it has just read: to see that
+// it has is cheaper than to copy it.
+func (b *outgoingBody) forward(g *guest, s string) {
+	if read := g.read; len(s) >= worthSeeing && s == view(read) {
+		g.read = nil
+		b.push(read)
+		return
+	}
+	b.write(s)
+}
+
+// write copies s, once if it is long.
 func (b *outgoingBody) write(s string) {
 	b.written += int64(len(s))
-	if len(b.stage)+len(s) > chunkSize {
-		b.unstage()
+	for len(s) > 0 {
+		if b.stage == nil && len(s) >= chunkSize {
+			b.queue.Push([]byte(s))
+			return
+		}
+		n := min(len(s), chunkSize-len(b.stage))
+		b.stage = append(grow(b.stage, n), s[:n]...)
+		if s = s[n:]; len(b.stage) == chunkSize {
+			b.unstage()
+		}
 	}
-	switch {
-	case len(s) >= chunkSize:
-		b.queue.Push([]byte(s))
-	case b.stage == nil:
-		b.stage = append(make([]byte, 0, max(firstStage, len(s))), s...)
-	default:
-		b.stage = append(b.stage, s...)
+}
+
+// grow makes room for n bytes more, of which there are no more than chunkSize then.
+// What is written in parts goes on being so: a few steps lead to the whole.
+func grow(stage []byte, n int) []byte {
+	if cap(stage)-len(stage) >= n {
+		return stage
 	}
+	size := min(max(firstStage, len(stage)+n, 4*cap(stage)), chunkSize)
+	return append(make([]byte, 0, size), stage...)
 }
 
 func (b *outgoingBody) unstage() {

@@ -3,6 +3,7 @@ package wasihttp
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/extproc/extproc/abi"
 )
@@ -100,7 +101,7 @@ func (s *outputStream) put(g *guest, c *abi.Call, contents string) error {
 		b.abort()
 		return streamFailed(c, code)
 	}
-	b.write(contents)
+	b.forward(g, contents)
 	b.decide(g)
 	c.Result = c.Ok()
 	return nil
@@ -165,6 +166,7 @@ func (s *inputStream) read(g *guest, c *abi.Call, n uint64) (chunk []byte, done 
 func streamRead(g *guest, c *abi.Call) error {
 	chunk, done, err := c.Args[0].Obj.(*inputStream).read(g, c, c.Args[1].Num)
 	if !done {
+		g.read = slices.Clip(chunk)
 		c.Result = c.Ok(abi.Bytes(chunk))
 	}
 	return err
