@@ -128,6 +128,7 @@ func (r *reader) plugin(n *yaml.Node, at, dir string, log *slog.Logger) (*Spec, 
 		"workers":                       r.workers(&s.VM.Workers),
 		"reload_config":                 r.reloading(&s.VM.Backoff),
 		"capability_restriction_config": r.capabilities(&s.VM.Capabilities),
+		"processing_mode":               r.processing(&s.VM.Skips),
 		"metadata_options":              r.metadata(s),
 		"sharedData":                    r.sharedData(&s.SharedData),
 		"limits": func(n *yaml.Node, at string) error {

@@ -28,6 +28,7 @@ var mappings = []struct{ path, text string }{
 	{"plugins[].reload_config.", "plugins: [{reload_config: {zzzzzzzzzzzz: 1}}]"},
 	{"plugins[].reload_config.backoff.", "plugins: [{reload_config: {backoff: {zzzzzzzzzzzz: 1}}}]"},
 	{"plugins[].capability_restriction_config.", "plugins: [{capability_restriction_config: {zzzzzzzzzzzz: 1}}]"},
+	{"plugins[].processing_mode.", "plugins: [{processing_mode: {zzzzzzzzzzzz: 1}}]"},
 	{"plugins[].metadata_options.", "plugins: [{metadata_options: {zzzzzzzzzzzz: 1}}]"},
 }
 

@@ -220,6 +220,8 @@ func TestConfigErrors(t *testing.T) {
 		{good + "  reload_config: {backof: {}}", `f.yaml:4: plugins[0].reload_config.backof: unknown field, did you mean backoff?`},
 		{good + "  reload_config: {backoff: {base_interval: 0s}}", `f.yaml:4: plugins[0].reload_config.backoff.base_interval: is "0s", expected a duration such as 100ms or 2s`},
 		{good + "  reload_config:\n    backoff:\n      base_interval: 2s\n      max_interval: 1s", `f.yaml:7: plugins[0].reload_config.backoff.max_interval: is 1s, expected at least the base_interval, 2s`},
+		{good + "  processing_mode: {request_body_mode: BUFFERED}", `f.yaml:4: plugins[0].processing_mode.request_body_mode: is "BUFFERED", expected one of FULL_DUPLEX_STREAMED, NONE`},
+		{good + "  processing_mode: {response_header_mode: SKIP}", `f.yaml:4: plugins[0].processing_mode.response_header_mode: is SKIP, expected response_body_mode NONE and response_trailer_mode SKIP with it`},
 		{good + "  capability_restriction_config: {allowed_capabilities: proxy_log}", `f.yaml:4: plugins[0].capability_restriction_config.allowed_capabilities: is "proxy_log", expected a list`},
 		{good + "  capability_restriction_config: {allowed_capabilities: [proxy-log]}", `f.yaml:4: plugins[0].capability_restriction_config.allowed_capabilities[0]: is "proxy-log", expected the name of a hostcall or callback such as proxy_log`},
 		{good + "  attributes: [source.adress]", `f.yaml:4: plugins[0].attributes[0]: "source.adress" is no attribute, did you mean source.address?`},
@@ -303,6 +305,7 @@ func TestConfigVM(t *testing.T) {
   vmConfig: {vm_id: v, configuration: {a: 1}}
   reload_config: {backoff: {base_interval: 2s, max_interval: 10s}}
   capability_restriction_config: {allowed_capabilities: {proxy_log: {}, fd_write: {}}}
+  processing_mode: {request_body_mode: NONE, request_trailer_mode: SEND, response_trailer_mode: SKIP}
   attributes: [source.address, upstream.port, "request.headers['x-a']", "metadata.filter_metadata['a']['b']", source.address]
   metadata_options: {forwarding_namespaces: [a, b], receiving_namespaces: [c]}
 - pluginName: b
@@ -321,6 +324,7 @@ func TestConfigVM(t *testing.T) {
 	equal(t, string(s.VM.Config), `{"a":1}`)
 	equal(t, s.VM.Backoff, Backoff{2 * time.Second, 10 * time.Second})
 	equal(t, strings.Join(s.VM.Capabilities, " "), "proxy_log fd_write")
+	equal(t, s.VM.Skips, [2][3]bool{{false, true, false}, {false, false, true}})
 
 	needs := NewPlugin(s, &word{}).Needs()
 	equal(t, strings.Join(needs.Attributes[Request], " "), "source.address request.headers['x-a'] metadata.filter_metadata['a']['b']")

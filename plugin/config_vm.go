@@ -76,6 +76,26 @@ func (r *reader) capabilities(to *[]string) field {
 	}
 }
 
+// processing reads Envoy's ProcessingMode, as far as it leaves out phases. Where the
+// request's headers are not sent, there is no exchange to speak of.
+func (r *reader) processing(skips *[2][3]bool) field {
+	headers := func(to *bool) field { return choice(r, to, words[bool]{{"SEND", false}, {"SKIP", true}}) }
+	body := func(to *bool) field {
+		return choice(r, to, words[bool]{{"FULL_DUPLEX_STREAMED", false}, {"NONE", true}})
+	}
+	q, a := &skips[Request], &skips[Response]
+	return func(n *yaml.Node, at string) error {
+		err := r.mapping(n, at, fields{
+			"request_body_mode": body(&q[BodyPart]), "request_trailer_mode": headers(&q[TrailersPart]),
+			"response_header_mode": headers(&a[HeadersPart]), "response_body_mode": body(&a[BodyPart]), "response_trailer_mode": headers(&a[TrailersPart]),
+		})
+		if err == nil && a[HeadersPart] && !(a[BodyPart] && a[TrailersPart]) {
+			return r.fail(entry(n, "response_header_mode"), at+".response_header_mode", "is SKIP, expected response_body_mode NONE and response_trailer_mode SKIP with it")
+		}
+		return err
+	}
+}
+
 // metadata reads Envoy's MetadataOptions, without its distinction of types.
 func (r *reader) metadata(s *Spec) field {
 	return func(n *yaml.Node, at string) error {

@@ -19,6 +19,9 @@ type VM struct {
 	// Capabilities are the names of the hostcalls and callbacks that the guest may
 	// use; nil is all.
 	Capabilities []string
+	// Skips are the phases, by direction and part, that the guest is not called for
+	// although it has a callback.
+	Skips [2][3]bool
 }
 
 // RootID chooses among the plugins in a proxy-wasm module.

@@ -58,6 +58,19 @@ func TestWire(t *testing.T) {
 			{"HEAD", "/", "", 200, ">qh <qh >rh <rh"},
 			{"POST", "/", "body", 200, ">qh <qh+mode >qb <qb >rh <rh+mode >rb <rb"},
 		}},
+		"module, bodies left out": {
+			wasm: rust, more: fields{"rootID": "headers", "processing_mode": fields{
+				"request_body_mode": "NONE", "request_trailer_mode": "SKIP", "response_body_mode": "NONE", "response_trailer_mode": "SKIP",
+			}},
+			sends: []sent{{"GET", "/", "", 200, ">qh <qh >rh <rh"}, {"POST", "/", "body", 200, ">qh <qh >rh <rh"}},
+		},
+		"module, responses left out": {
+			wasm: rust, more: fields{"rootID": "headers", "processing_mode": fields{
+				"request_body_mode": "NONE", "request_trailer_mode": "SKIP",
+				"response_header_mode": "SKIP", "response_body_mode": "NONE", "response_trailer_mode": "SKIP",
+			}},
+			sends: []sent{{"GET", "/", "", 200, ">qh <qh"}, {"POST", "/", "body", 200, ">qh <qh"}},
+		},
 		// Of what is refused, no body is read.
 		"module that refuses": {
 			wasm: rust, more: fields{"rootID": "auth-callout", "pluginConfig": fields{"cluster": "nowhere"}},

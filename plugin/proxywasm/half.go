@@ -261,8 +261,11 @@ func (s *stream) goOn(h *half) {
 	}
 }
 
-// callFor makes a callback of a message.
+// callFor makes a callback of a message, unless the plugin is not to be called for it.
 func (s *stream) callFor(h *half, part plugin.Part, args ...uint64) (uint32, error) {
+	if s.plugin.spec.VM.Skips[h.Direction][part] {
+		return carryOn, nil
+	}
 	h.calling = true
 	action, err := s.call(phaseCallbacks[h.Direction][part], args...)
 	h.calling = false

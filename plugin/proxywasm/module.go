@@ -102,14 +102,19 @@ func (p *Module) imports(name string) bool {
 
 // watches says whether the module looks at the body or trailers of a message.
 func (p *Module) watches(d plugin.Direction) bool {
-	has := &p.machine.code.has
-	return has[phaseCallbacks[d][plugin.BodyPart]] || has[phaseCallbacks[d][plugin.TrailersPart]]
+	return p.calls(d, plugin.BodyPart) || p.calls(d, plugin.TrailersPart)
+}
+
+// calls says whether the module is called for a phase.
+func (p *Module) calls(d plugin.Direction, part plugin.Part) bool {
+	return p.machine.code.has[phaseCallbacks[d][part]] && !p.spec.VM.Skips[d][part]
 }
 
 // watchesResponse says whether the module looks at any part of the response,
 // if only to log it.
 func (p *Module) watchesResponse() bool {
-	return p.machine.code.has[onResponseHeaders] || p.watches(plugin.Response) || p.machine.code.has[onLog]
+	logs := p.machine.code.has[onLog] && !p.spec.VM.Skips[plugin.Response][plugin.HeadersPart]
+	return p.calls(plugin.Response, plugin.HeadersPart) || p.watches(plugin.Response) || logs
 }
 
 // Start implements plugin.Module. The VM is chosen with the first step, whose
