@@ -5,6 +5,7 @@
 package codec
 
 import (
+	"slices"
 	"unicode/utf8"
 	"unsafe"
 
@@ -180,7 +181,7 @@ func (m *Message) readBody(b []byte) bool {
 		b = rest
 		switch {
 		case f.num == bodyNum && f.kind == protowire.BytesType:
-			m.Body = f.bytes
+			m.Body = slices.Clip(f.bytes) // what is behind it is not for who appends
 		case f.kind != protowire.VarintType:
 			return false
 		case f.num == bodyEndNum:
