@@ -112,6 +112,9 @@ func serve(ctx context.Context, o serveOptions, abis []plugin.ABI, log *slog.Log
 	}
 	defer d.closeSideDoors()
 	if err := reloader.Load(ctx); err != nil {
+		if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
+			return nil // it was told to end meanwhile
+		}
 		return err
 	}
 	defer func() { _ = reloader.Current().Close() }() // what went wrong is in the log
