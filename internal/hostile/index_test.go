@@ -52,7 +52,7 @@ var index = []struct {
 	// From the proxy or its client.
 	{"any order of messages", "", "TestMessageOrder, server.FuzzProcess, server.FuzzChain, server.FuzzMessages"},
 	{"a missing oneof, a second end, trailers without a body", "", "TestMessageOrder, server.TestProcess"},
-	{"header maps that are none", "", "TestHeadersOfProxies, server.TestFieldsOf, server.FuzzMessages"},
+	{"header maps that are none", "", "TestHeadersOfProxies, server/codec.TestFrom, server.FuzzMessages"},
 	{"attributes of any kind", "", "server.FuzzAttributes, server.TestAttributesTold"},
 	{"bodies of 0, 1 and 10^9 bytes", "", "TestMessageOrder, envoy/e2e.TestBodies, envoy/e2e.TestBodyOfOneGiB"},
 	{"a stream that is cut at each point", "", "server.TestProcessCut, plugin/wasihttp.TestCloseAnywhere, envoy/e2e.TestDisconnect, server.TestEnvoyClientGone"},
