@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -100,16 +99,9 @@ func exchange(t *testing.T, client extprocv3.ExternalProcessorClient) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	headers := func(pairs ...string) *extprocv3.HttpHeaders {
-		h := &corev3.HeaderMap{}
-		for i := 0; i < len(pairs); i += 2 {
-			h.Headers = append(h.Headers, &corev3.HeaderValue{Key: pairs[i], RawValue: []byte(pairs[i+1])})
-		}
-		return &extprocv3.HttpHeaders{Headers: h, EndOfStream: true}
-	}
 	for _, msg := range []*extprocv3.ProcessingRequest{
-		{Request: &extprocv3.ProcessingRequest_RequestHeaders{RequestHeaders: headers(":method", "GET", ":path", "/", ":scheme", "http", ":authority", "a")}},
-		{Request: &extprocv3.ProcessingRequest_ResponseHeaders{ResponseHeaders: headers(":status", "200")}},
+		{Request: &extprocv3.ProcessingRequest_RequestHeaders{RequestHeaders: headersOf(true, ":method", "GET", ":path", "/", ":scheme", "http", ":authority", "a")}},
+		{Request: &extprocv3.ProcessingRequest_ResponseHeaders{ResponseHeaders: headersOf(true, ":status", "200")}},
 	} {
 		if err := stream.Send(msg); err != nil {
 			t.Fatal(err)
