@@ -275,8 +275,14 @@ var scripts = map[string]func(*script) error{
 		s.respond("403", "too late")
 		return nil
 	},
-	"callout":      callsOut(20 * time.Millisecond),
-	"callout-slow": callsOut(300 * time.Millisecond),
+	"callout": callsOut(20 * time.Millisecond),
+	"callout-slow": func(s *script) error {
+		pause := 300 * time.Millisecond
+		if value, ok := s.ex.Request.Original.Get("x-pause"); ok {
+			pause, _ = time.ParseDuration(string(value))
+		}
+		return callsOut(pause)(s)
+	},
 	"callout-long": func(s *script) error {
 		s.sleep(time.Minute)
 		return errTest

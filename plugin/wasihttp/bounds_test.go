@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/extproc/extproc/abi"
@@ -30,19 +31,21 @@ func (s *slow) Get(ctx context.Context, _ string) (host.Entry, error) {
 
 // TestBatchWaits: the calls of a batch have the patience of one exchange together.
 func TestBatchWaits(t *testing.T) {
-	const timeout = 20 * time.Millisecond
-	b := newBatch(t.Context(), &slow{takes: timeout}, timeout, 2*timeout)
-	defer b.end()
-	answered := 0
-	for range maxBatch {
-		if _, err := b.get("k"); err != nil {
-			break
+	synctest.Test(t, func(t *testing.T) {
+		const timeout = 20 * time.Millisecond
+		b := newBatch(t.Context(), &slow{takes: timeout - 1}, timeout, 2*timeout)
+		defer b.end()
+		answered := 0
+		for range maxBatch {
+			if _, err := b.get("k"); err != nil {
+				break
+			}
+			answered++
 		}
-		answered++
-	}
-	if answered > patience-2 {
-		t.Errorf("%d calls were answered, expected %d at most", answered, patience-2)
-	}
+		if answered != patience-2 {
+			t.Errorf("%d calls were answered, expected %d", answered, patience-2)
+		}
+	})
 }
 
 // TestBatchBytes: a batch reads no more than there is memory for.

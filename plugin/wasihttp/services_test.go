@@ -41,9 +41,9 @@ func ask(t *testing.T, m loaded, path string, change ...func(*plugin.Exchange)) 
 // eventually waits for something that happens without an exchange.
 func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !is(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !is(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("%s: not within 20 s", what)
+			t.Fatalf("%s: not within a minute", what)
 		}
 	}
 }
@@ -379,7 +379,8 @@ func TestCallouts(t *testing.T) {
 }
 
 func TestExchangeLog(t *testing.T) {
-	m := loadWith(t, host.NewServices(nil), guestFile("services"), withSpace(t))
+	// The guest writes megabytes as text: no limit to how long that takes.
+	m := loadWith(t, host.NewServices(nil), guestFile("services"), withSpace(t), withTimeout(0))
 	if n := m.Needs(); !n.Headers[plugin.Response] || len(n.Attributes[0]) == 0 || !slices.Equal(n.Writes, []string{"wasm"}) {
 		t.Errorf("needs %+v", n)
 	}
@@ -407,17 +408,19 @@ func TestExchangeLog(t *testing.T) {
 	// What waits is logged before the plugin is gone, and what is too much is counted.
 	large := &plugin.Record{Messages: r.Messages}
 	large.Messages[plugin.Response] = &plugin.Sent{Headers: plugin.Headers{{Name: "x", Value: make([]byte, 1<<20)}}}
-	const many = 100
-	for range many {
+	done, dropped := func() float64 { return m.tasks(t, "on-log", host.TaskDone) }, func() float64 { return m.tasks(t, "on-log", host.TaskDropped) }
+	logged := 1.0
+	for ; dropped() == 0; logged++ {
+		if logged > 1000 {
+			t.Fatal("1000 MiB wait to be logged")
+		}
 		logger.Log(large)
 	}
-	eventually(t, "every exchange", func() bool {
-		return m.tasks(t, "on-log", host.TaskDone)+m.tasks(t, "on-log", host.TaskDropped) == many+1
-	})
-	if n := m.tasks(t, "on-log", host.TaskDropped); n == 0 || n > many-10 {
-		t.Errorf("%v of %d were dropped", n, many)
+	eventually(t, "every exchange", func() bool { return done()+dropped() == logged })
+	if n := done(); n < 10 {
+		t.Errorf("%v of %v were logged", n, logged)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for range 10 {
 		logger.Log(r)
@@ -425,8 +428,8 @@ func TestExchangeLog(t *testing.T) {
 	if err := m.Close(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if done := m.tasks(t, "on-log", host.TaskDone) + m.tasks(t, "on-log", host.TaskDropped); done != many+11 {
-		t.Errorf("%v of %d exchanges were logged when the plugin was closed", done, many+11)
+	if n := done() + dropped(); n != logged+10 {
+		t.Errorf("%v of %v exchanges were logged when the plugin was closed", n, logged+10)
 	}
 }
 
