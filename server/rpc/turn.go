@@ -135,10 +135,25 @@ type guard struct {
 	armed bool
 	beats uint64 // moves on with all that the reader does
 	seen  uint64
+	alert int // how many looks more are close to each other
 }
 
-// glance is how often the guard looks: a turn that is twice as long is noticed.
-const glance = 2 * time.Millisecond
+// A turn that is twice as long as the pause between two looks is noticed. A look costs
+// as much as an exchange, since Go wakes a thread for it. So they are close to each
+// other only for ten seconds after somebody had to be relieved.
+const (
+	glance      = 16 * time.Millisecond
+	alertGlance = 2 * time.Millisecond
+	alertLooks  = int(10 * time.Second / alertGlance)
+)
+
+// pause is how long until the next look.
+func (g *guard) pause() time.Duration {
+	if g.alert > 0 {
+		return alertGlance
+	}
+	return glance
+}
 
 // arm has the guard look from now on.
 func (c *conn) arm() {
@@ -147,24 +162,27 @@ func (c *conn) arm() {
 	}
 	c.armed = true
 	if c.timer == nil {
-		c.timer = time.AfterFunc(glance, c.look)
+		c.timer = time.AfterFunc(c.pause(), c.look)
 	} else {
-		c.timer.Reset(glance)
+		c.timer.Reset(c.pause())
 	}
 }
 
 func (c *conn) look() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.beats == c.seen {
-		if c.waiting || c.closed {
-			c.armed = false
-			return
-		}
+	switch {
+	case c.beats != c.seen:
+		c.alert = max(c.alert-1, 0)
+	case c.waiting || c.closed:
+		c.armed = false
+		return
+	default:
 		c.handOver(c.role)
+		c.alert = alertLooks
 	}
 	c.seen = c.beats
-	c.timer.Reset(glance)
+	c.timer.Reset(c.pause())
 }
 
 // handOver gives the role of the reader to another goroutine, if it still is what
