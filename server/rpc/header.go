@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"bytes"
 	"math"
 	"slices"
 	"strconv"
@@ -17,7 +18,8 @@ import (
 type headerBlock struct {
 	decoder *hpack.Decoder
 	fields  []hpack.HeaderField // memory for the next block
-	last    []hpack.HeaderField // what was kept of the last one
+	steady  []byte              // the last block, if it means the same when it comes again
+	request request             // what it asks for
 	size    int                 // of the fields, as RFC 9113, 10.5.1 counts
 	encoded int                 // of the frames
 	end     bool                // the stream ends with it
@@ -53,8 +55,59 @@ func (b *headerBlock) value(name string) string {
 }
 
 func (c *conn) takeHeaders(f *http2.HeadersFrame) error {
-	c.headers.begin(f.StreamEnded())
-	return c.takeFragment(f.StreamID, f.HeaderBlockFragment(), f.HeadersEnded())
+	b := &c.headers
+	b.begin(f.StreamEnded())
+	block := f.HeaderBlockFragment()
+	switch {
+	case !f.HeadersEnded() || f.StreamID <= c.lastID:
+		b.steady = b.steady[:0]
+	case b.again(block):
+		return c.open(f.StreamID, b.request)
+	}
+	return c.takeFragment(f.StreamID, block, f.HeadersEnded())
+}
+
+// again says whether a block is the last one once more, and means the same. If not, it
+// takes note of it.
+func (b *headerBlock) again(block []byte) bool {
+	if len(block) > 0 && bytes.Equal(block, b.steady) {
+		return true
+	}
+	b.steady = b.steady[:0]
+	if steady(block) {
+		b.steady = append(b.steady, block...)
+	}
+	return false
+}
+
+// steady says whether a block means the same when it comes again: it has no fields that
+// are to be remembered, and does not change what is remembered (RFC 7541, 6). So it is
+// with a proxy's streams but for the first. Indices and lengths that take more than a
+// byte are not looked at.
+func steady(block []byte) bool {
+	text := func() bool { // RFC 7541, 5.2
+		if len(block) == 0 || block[0]&0x7f == 0x7f || len(block) <= int(block[0]&0x7f) {
+			return false
+		}
+		block = block[1+block[0]&0x7f:]
+		return true
+	}
+	for len(block) > 0 {
+		first := block[0]
+		block = block[1:]
+		switch {
+		case first == 0xff:
+			return false
+		case first >= 0x80: // a field of the tables
+		case first >= 0x20, first&0x0f == 0x0f:
+			return false
+		case first&0x0f == 0 && !text(): // a name that is not of the tables
+			return false
+		case !text():
+			return false
+		}
+	}
+	return true
 }
 
 // takeFragment decodes a part of a header block. The table that all blocks share
@@ -74,7 +127,8 @@ func (c *conn) takeFragment(id uint32, fragment []byte, last bool) error {
 		return connError{http2.ErrCodeCompression, "headers are cut off"}
 	}
 	if id > c.lastID {
-		return c.open(id)
+		b.request = b.read(c.srv.methods)
+		return c.open(id, b.request)
 	}
 	st, err := c.find(id)
 	if st == nil {
@@ -88,57 +142,72 @@ func (c *conn) takeFragment(id uint32, fragment []byte, last bool) error {
 	return nil
 }
 
+// request is what the headers of a stream ask for.
+type request struct {
+	method  Method
+	limited bool // by the timeout
+	timeout time.Duration
+	fields  []hpack.HeaderField
+	broken  bool           // it is none of gRPC
+	refusal *status.Status // of one that isn't served
+}
+
+// read makes a request of the fields.
+func (b *headerBlock) read(methods map[string]Method) (r request) {
+	if b.broken || b.size > maxHeaderList || b.value(":method") != "POST" || !strings.HasPrefix(b.value("content-type"), "application/grpc") {
+		return request{broken: true}
+	}
+	path := b.value(":path")
+	if r.method = methods[path]; r.method == nil {
+		return request{refusal: status.New(codes.Unimplemented, "unknown method "+path)}
+	}
+	if timeout := b.value("grpc-timeout"); timeout != "" {
+		d, ok := parseTimeout(timeout)
+		if !ok {
+			return request{refusal: status.New(codes.Internal, "malformed grpc-timeout")}
+		}
+		r.timeout, r.limited = d, true
+	}
+	r.fields = slices.Clone(b.metadata())
+	return r
+}
+
+// metadata are the fields that are the caller's: neither HTTP/2's nor gRPC's own. The
+// others are lost.
+func (b *headerBlock) metadata() []hpack.HeaderField {
+	return slices.DeleteFunc(b.fields, func(f hpack.HeaderField) bool {
+		name := f.Name
+		return name == "" || name[0] == ':' && name != ":authority" || name == "te" || name == "content-type" || strings.HasPrefix(name, "grpc-")
+	})
+}
+
 // open begins a stream. Its handler is started with its first message.
-func (c *conn) open(id uint32) error {
+func (c *conn) open(id uint32, r request) error {
 	if id%2 == 0 {
 		return protocolError("a stream of a client with an even number")
 	}
 	c.lastID = id
-	b := &c.headers
-	st := &Stream{c: c, id: id, window: c.initial}
+	st := &Stream{c: c, id: id, window: c.initial, method: r.method, fields: r.fields}
 	st.queue = st.first[:0]
 	if uint32(len(c.streams)) >= c.srv.opts.MaxStreams { //nolint:gosec // bounded by what it is compared with
 		c.resetFrame(id, http2.ErrCodeRefusedStream)
 		return c.idles()
 	}
 	c.streams[id] = st
-	if b.broken || b.size > maxHeaderList || b.value(":method") != "POST" || !strings.HasPrefix(b.value("content-type"), "application/grpc") {
+	switch {
+	case r.broken:
 		c.reset(st, http2.ErrCodeProtocol)
 		return c.idles()
-	}
-	path := b.value(":path")
-	if st.method = c.srv.methods[path]; st.method == nil {
-		c.finish(st, status.Error(codes.Unimplemented, "unknown method "+path))
+	case r.refusal != nil:
+		c.finish(st, r.refusal.Err())
 		return c.idles()
+	case r.limited:
+		st.limit(r.timeout)
 	}
-	if timeout := b.value("grpc-timeout"); timeout != "" {
-		d, ok := parseTimeout(timeout)
-		if !ok {
-			c.finish(st, status.Error(codes.Internal, "malformed grpc-timeout"))
-			return c.idles()
-		}
-		st.limit(d)
-	}
-	st.keep(b.fields)
-	if b.end {
+	if c.headers.end {
 		st.arrived(nil, 0, true)
 	}
 	return nil
-}
-
-// keep notes the fields that are the caller's metadata: neither HTTP/2's nor
-// gRPC's own. Nearly always they are those of the stream before.
-func (s *Stream) keep(fields []hpack.HeaderField) {
-	own := func(name string) bool {
-		return name[0] == ':' && name != ":authority" || name == "te" || name == "content-type" || strings.HasPrefix(name, "grpc-")
-	}
-	fields = slices.DeleteFunc(fields, func(f hpack.HeaderField) bool { return f.Name == "" || own(f.Name) })
-	if last := s.c.headers.last; slices.Equal(fields, last) {
-		s.fields = last
-		return
-	}
-	s.fields = slices.Clone(fields)
-	s.c.headers.last = s.fields
 }
 
 // parseTimeout reads a grpc-timeout: up to eight digits and a unit.
