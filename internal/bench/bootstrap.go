@@ -70,3 +70,22 @@ func inside(path string) tree {
 		},
 	}
 }
+
+// balanced has Envoy deal its connections out to its workers. All would be one worker's
+// otherwise, as nobody else does it for a Unix socket, and the other processor idle.
+func balanced(bootstrap []byte) ([]byte, error) {
+	var boot struct {
+		Admin  tree `yaml:"admin" json:"admin"`
+		Static struct {
+			Listeners []tree `yaml:"listeners" json:"listeners"`
+			Clusters  []tree `yaml:"clusters" json:"clusters"`
+		} `yaml:"static_resources" json:"static_resources"`
+	}
+	if err := yaml.Unmarshal(bootstrap, &boot); err != nil {
+		return nil, err
+	}
+	for _, l := range boot.Static.Listeners {
+		l["connection_balance_config"] = tree{"exact_balance": tree{}}
+	}
+	return json.Marshal(boot)
+}

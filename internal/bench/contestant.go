@@ -160,6 +160,9 @@ func (o *options) start(ctx context.Context, c contestant, upstream, dir string)
 	if err != nil {
 		return r, err
 	}
+	if bootstrap, err = balanced(bootstrap); err != nil {
+		return r, err
+	}
 	r.envoy, err = envoyrun.Start(ctx, envoyrun.Options{Binary: o.envoy, Bootstrap: bootstrap, Dir: dir, Workers: runtime.NumCPU()})
 	if err != nil {
 		return r, err

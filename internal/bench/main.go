@@ -13,7 +13,6 @@ import (
 	"syscall"
 
 	"github.com/extproc/extproc/internal/envoyrun"
-	"github.com/extproc/extproc/internal/upstream"
 )
 
 type options struct {
@@ -87,7 +86,7 @@ func (o *options) run(only, under string) (err error) {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	up, err := upstream.Start(ctx, "unix://"+filepath.Join(dir, "u"))
+	up, err := startUpstream(ctx, filepath.Join(dir, "u"))
 	if err != nil {
 		return err
 	}
@@ -96,10 +95,10 @@ func (o *options) run(only, under string) (err error) {
 	if err != nil {
 		return err
 	}
-	if r.Headers, err = o.measure(ctx, up.Address, chosen(headerContestants, fit), headers); err != nil {
+	if r.Headers, err = o.measure(ctx, up.address, chosen(headerContestants, fit), headers); err != nil {
 		return err
 	}
-	if r.Bodies, err = o.measure(ctx, up.Address, chosen(bodyContestants, fit), bodies); err != nil {
+	if r.Bodies, err = o.measure(ctx, up.address, chosen(bodyContestants, fit), bodies); err != nil {
 		return err
 	}
 	r.LoadAfter = loadAverage()
