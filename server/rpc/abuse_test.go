@@ -149,6 +149,19 @@ func TestAbuse(t *testing.T) {
 		{name: "fields out of order", want: "RST PROTOCOL_ERROR", do: func(p *peer) { _ = p.open(1, "Echo", ":method", "POST") }},
 		{name: "an even stream", want: "GOAWAY PROTOCOL_ERROR", do: func(p *peer) { _ = p.open(2, "Echo") }},
 		{name: "data of a stream that was never opened", want: "GOAWAY PROTOCOL_ERROR", do: func(p *peer) { _ = p.WriteData(5, false, []byte("x")) }},
+		{name: "data of no stream", want: "GOAWAY PROTOCOL_ERROR", do: func(p *peer) { _ = p.WriteData(0, false, []byte("x")) }},
+		{name: "padding longer than its frame", want: "GOAWAY PROTOCOL_ERROR", do: func(p *peer) {
+			_ = p.open(1, "Wait")
+			_ = p.WriteRawFrame(http2.FrameData, http2.FlagDataPadded, 1, []byte{2, 'x'})
+		}},
+		{name: "padding without a length", want: "GOAWAY PROTOCOL_ERROR", do: func(p *peer) {
+			_ = p.open(1, "Wait")
+			_ = p.WriteRawFrame(http2.FrameData, http2.FlagDataPadded, 1, nil)
+		}},
+		{name: "data within headers", want: "GOAWAY PROTOCOL_ERROR", do: func(p *peer) {
+			_ = p.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: p.fields("Echo")})
+			_ = p.WriteData(1, false, message("a"))
+		}},
 		{name: "reset of a stream that was never opened", want: "GOAWAY PROTOCOL_ERROR", do: func(p *peer) { _ = p.WriteRSTStream(5, 0) }},
 		{name: "a push", want: "GOAWAY PROTOCOL_ERROR", do: func(p *peer) {
 			_ = p.WritePushPromise(http2.PushPromiseParam{StreamID: 1, PromiseID: 2, BlockFragment: p.fields("Echo"), EndHeaders: true})

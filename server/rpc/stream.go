@@ -4,8 +4,9 @@ import (
 	"context"
 	"encoding/binary"
 	"io"
-	"slices"
+	"strings"
 	"time"
+	"unsafe"
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
@@ -29,7 +30,7 @@ type Stream struct {
 	queue   [][]byte  // messages that have come
 	first   [1][]byte // room for one of them
 	queued  int64     // their bytes
-	message []byte    // that is coming
+	message buffer    // that is coming
 	prefix  [prefixSize]byte
 	have    int   // bytes of the prefix and the message that is coming
 	owed    int64 // bytes that came and that the client has not been credited
@@ -175,21 +176,39 @@ func (s *Stream) assemble(data []byte) []byte {
 			return nil
 		}
 		// No more is set aside than a window, whatever length the client claims.
-		s.message = make([]byte, 0, min(int(size), int(s.c.srv.opts.Window)))
+		s.message.grow(min(int(size), int(s.c.srv.opts.Window)))
 	}
 	size := int(binary.BigEndian.Uint32(s.prefix[1:]))
-	n := min(size-len(s.message), len(data))
-	if have := len(s.message); have+n > cap(s.message) {
-		s.message = slices.Grow(s.message, min(size, 4*have)-have)
+	n := min(size-s.message.Len(), len(data))
+	if have := s.message.Len(); have+n > s.message.Cap() {
+		s.message.grow(min(size, 4*have))
 	}
-	s.message = append(s.message, data[:n]...)
+	_, _ = s.message.Write(data[:n]) // there is room
 	s.have += n
-	if len(s.message) == size {
-		s.queue = append(s.queue, s.message)
+	if s.message.Len() == size {
+		s.queue = append(s.queue, s.message.bytes())
 		s.queued += int64(size + prefixSize)
-		s.message, s.have = nil, 0
+		s.message, s.have = buffer{}, 0
 	}
 	return data[n:]
+}
+
+// buffer is a message that is coming. A builder's memory is not cleared before it is
+// written to, unlike that of a slice that is made.
+type buffer struct{ strings.Builder }
+
+// grow makes room for so many bytes in all.
+func (b *buffer) grow(size int) {
+	have := b.String()
+	b.Reset()
+	b.Grow(size)
+	b.WriteString(have)
+}
+
+// bytes is what has been written. Nothing more may be.
+func (b *buffer) bytes() []byte {
+	text := b.String()
+	return unsafe.Slice(unsafe.StringData(text), len(text))
 }
 
 // start says whether the call may take turns. While too many are under way, of this
@@ -213,7 +232,7 @@ func (s *Stream) start() bool {
 // cut ends the stream for its handler.
 func (s *Stream) cut() {
 	s.gone = true
-	s.queue, s.message = nil, nil
+	s.queue, s.message = nil, buffer{}
 	s.cancel(context.Canceled)
 }
 

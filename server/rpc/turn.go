@@ -224,7 +224,7 @@ func (r reader) read() error {
 		}
 		c.waiting = true
 		c.mu.Unlock()
-		f, err := c.in.ReadFrame()
+		f, err := c.readFrame()
 		c.mu.Lock()
 		c.waiting = false
 		c.beats++

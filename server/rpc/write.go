@@ -145,7 +145,7 @@ func (s *Stream) Send(parts ...[]byte) error {
 			c.out = append(c.out, rest[:some]...)
 			rest, n = rest[some:], n-some
 		}
-		if left > 0 && len(c.out) > 2*batch {
+		if left > 0 && len(c.out) > keptBuffer/2 {
 			c.flush() // rather than have the buffer grow
 		}
 	}
