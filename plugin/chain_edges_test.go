@@ -281,7 +281,7 @@ func TestChainWakes(t *testing.T) {
 		wakes[i].Ring()
 		select {
 		case <-c.Wake().Rung():
-		case <-time.After(5 * time.Second):
+		case <-time.After(time.Minute):
 			t.Fatalf("round %d: the wake is lost", round)
 		}
 		step(t, c)

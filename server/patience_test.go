@@ -13,7 +13,7 @@ import (
 
 // patient is a proxy that sends when it likes and waits for what comes of it.
 type patient struct {
-	wire
+	*wire
 	t     *testing.T
 	got   chan *extprocv3.ProcessingResponse
 	ended chan error
@@ -31,7 +31,7 @@ func (p *patient) Send(resp *extprocv3.ProcessingResponse) error {
 func meet(ctx context.Context, t *testing.T, s *Service) *patient {
 	t.Helper()
 	ctx, cancel := context.WithCancel(ctx)
-	p := &patient{wire: *newWire(ctx), t: t, got: make(chan *extprocv3.ProcessingResponse, 100), ended: make(chan error, 1)}
+	p := &patient{wire: newWire(ctx), t: t, got: make(chan *extprocv3.ProcessingResponse, 100), ended: make(chan error, 1)}
 	p.ready = make(chan struct{}, 100) // nobody listens
 	p.cancel, p.over = cancel, make(chan struct{})
 	go func() {
@@ -43,7 +43,7 @@ func meet(ctx context.Context, t *testing.T, s *Service) *patient {
 }
 
 // play sends lines that begin with "> " and expects those with "< ", "end" for the
-// clean end of the stream, and "silence" for nothing during a tenth of a second.
+// clean end of the stream, and "silence" for nothing during some time.
 func (p *patient) play(mode [2]bodyMode, talk string) {
 	p.t.Helper()
 	first := true
@@ -65,7 +65,7 @@ func (p *patient) play(mode [2]bodyMode, talk string) {
 				p.t.Errorf("answered %s, expected nothing", show(a))
 			case err := <-p.ended:
 				p.t.Errorf("ended with %v, expected it to go on", err)
-			case <-time.After(100 * time.Millisecond):
+			case <-time.After(silence):
 			}
 		case line == "end":
 			select {
@@ -73,7 +73,7 @@ func (p *patient) play(mode [2]bodyMode, talk string) {
 				if err != nil {
 					p.t.Errorf("ended with %v", err)
 				}
-			case <-time.After(20 * time.Second):
+			case <-time.After(time.Minute):
 				p.t.Error("no end")
 			}
 		default:
@@ -82,17 +82,23 @@ func (p *patient) play(mode [2]bodyMode, talk string) {
 				if got := strings.TrimSpace("< " + show(a)); got != line {
 					p.t.Errorf("got %q, expected %q", got, line)
 				}
-			case <-time.After(20 * time.Second):
+			case <-time.After(time.Minute):
 				p.t.Errorf("no answer, expected %q", line)
 			}
 		}
 	}
 }
 
+// soon is when something ends for which nothing comes, and silence is longer than that.
+// What comes in time has to come sooner, on a busy machine too.
+const (
+	soon    = 200 * time.Millisecond
+	silence = 2 * soon
+)
+
 // TestPatience: whatever a guest waits for, its exchange comes to an end by a limit,
 // and by its plugin's policy.
 func TestPatience(t *testing.T) {
-	soon := 50 * time.Millisecond
 	idle, message := Options{Idle: soon}, Options{MessageTimeout: soon}
 	for _, c := range []struct {
 		name     string
@@ -181,7 +187,7 @@ func TestPatience(t *testing.T) {
 			< rh =x-called: 2`},
 		{name: "a longer message timeout is asked for once", opts: Options{MessageTimeout: soon, MaxMessageTimeout: 2 * soon}, talk: `
 			> qh x-do: callout-long eos
-			< - timeout 100ms
+			< - timeout 400ms
 			< immediate 503
 			end`},
 		{name: "no longer message timeout for what the proxy is waited for", opts: Options{MessageTimeout: soon, MaxMessageTimeout: time.Minute}, talk: `
@@ -206,10 +212,10 @@ func TestPatience(t *testing.T) {
 			silence
 			> rh :status: 200
 			< rh`},
-		{name: "the client's deadline", deadline: 20 * soon, talk: `
+		{name: "the client's deadline", deadline: 5 * soon, talk: `
 			> qh x-do: hold eos
 			< immediate 503`},
-		{name: "the client's deadline, open", deadline: 20 * soon, open: true, talk: `
+		{name: "the client's deadline, open", deadline: 5 * soon, open: true, talk: `
 			> qh x-do: hold eos
 			< qh
 			end`},

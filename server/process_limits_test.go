@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -121,7 +122,7 @@ func TestProcessCut(t *testing.T) {
 			}
 		}
 	}
-	for end := time.Now().Add(5 * time.Second); runtime.NumGoroutine() > before+1; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); runtime.NumGoroutine() > before+1; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("%d goroutines, %d before", runtime.NumGoroutine(), before)
 		}
@@ -135,7 +136,7 @@ func deliver(w *wire, m *extprocv3.ProcessingRequest, broken bool, ended chan er
 	case <-ended:
 		return false
 	}
-	w.broken = broken
+	w.broken.Store(broken)
 	select {
 	case w.in <- m:
 		return true
@@ -161,13 +162,24 @@ func TestProcessLinger(t *testing.T) {
 // TestProcessBackPressure: while a guest waits for something else, no more is
 // taken from the proxy than may be queued.
 func TestProcessBackPressure(t *testing.T) {
-	s, _ := service(t, plugin.FailClose)
+	called := plugin.NewBell()
+	var answered atomic.Bool
+	c, module := current(t, plugin.FailClose)
+	module.does = func(s *script) error {
+		s.ex.Request.WantBody = true
+		for !answered.Load() {
+			s.yield(called)
+		}
+		s.whole(&s.ex.Request)
+		return errTest
+	}
+	s := New(c, Options{})
 	s.limits.Bounds = plugin.Bounds{Queued: 100, Buffered: 1000}
 	ctx, cancel := context.WithCancel(t.Context())
 	w := newWire(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- serveStream(s, w) }()
-	first := msg("qh x-do: callout-reading")
+	first := msg("qh")
 	first.ProtocolConfig = &extprocv3.ProtocolConfiguration{RequestBodyMode: modev3.ProcessingMode_FULL_DUPLEX_STREAMED}
 	taken := 0
 	for _, m := range []*extprocv3.ProcessingRequest{first, msg("qb " + strings.Repeat("x", 99)), msg("qb " + strings.Repeat("x", 99))} {
@@ -180,9 +192,11 @@ func TestProcessBackPressure(t *testing.T) {
 		t.Error("a further message is taken although the queue is full")
 	case <-time.After(50 * time.Millisecond):
 	}
+	answered.Store(true)
+	called.Ring()
 	select {
-	case <-w.ready: // the callout has ended and the guest reads
-	case <-time.After(5 * time.Second):
+	case <-w.ready: // the guest reads
+	case <-time.After(time.Minute):
 		t.Error("nothing is taken after the callout")
 	}
 	cancel()

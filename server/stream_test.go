@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -19,8 +21,10 @@ type wire struct {
 	ctx    context.Context
 	ready  chan struct{} // the service waits for a message
 	in     chan *extprocv3.ProcessingRequest
-	sent   []*extprocv3.ProcessingResponse
-	broken bool // answers are refused
+	broken atomic.Bool // answers are refused
+
+	mu   sync.Mutex // a guest may be woken while the service waits
+	sent []*extprocv3.ProcessingResponse
 }
 
 func newWire(ctx context.Context) *wire {
@@ -41,9 +45,11 @@ func (w *wire) Recv() (*extprocv3.ProcessingRequest, error) {
 }
 
 func (w *wire) Send(resp *extprocv3.ProcessingResponse) error {
-	if w.broken {
+	if w.broken.Load() {
 		return io.EOF
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.sent = append(w.sent, resp)
 	return nil
 }
@@ -67,6 +73,8 @@ func talk(t testing.TB, s *Service, msgs ...*extprocv3.ProcessingRequest) ([][]*
 	var answers [][]*extprocv3.ProcessingResponse
 	seen := 0
 	note := func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
 		answers = append(answers, w.sent[seen:len(w.sent):len(w.sent)])
 		seen = len(w.sent)
 	}

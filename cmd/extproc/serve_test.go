@@ -141,11 +141,33 @@ func get(t testing.TB, url string) (int, string) {
 	return resp.StatusCode, string(body)
 }
 
+// metric says whether the metrics have a line.
+func (r *running) metric(t testing.TB, line string) func() bool {
+	return func() bool {
+		_, text := get(t, "http://"+r.metrics+"/metrics")
+		return strings.Contains(text, "\n"+line+"\n")
+	}
+}
+
+// meanwhile is what a request says that the upstream takes some time for. It returns
+// when the request has come to the server.
+func (r *running) meanwhile(t testing.TB, takes time.Duration) <-chan string {
+	t.Helper()
+	eventually(t, r.metric(t, "extproc_streams_active 0"))
+	said := make(chan string, 1)
+	go func() {
+		code, m := get(t, fmt.Sprint(r.url, "/slow/", takes.Milliseconds()))
+		said <- fmt.Sprint(code, " ", m)
+	}()
+	eventually(t, r.metric(t, "extproc_streams_active 1"))
+	return said
+}
+
 func eventually(t testing.TB, what func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !what(); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !what(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatal("it did not come about in 10 s")
+			t.Fatal("it did not come about in a minute")
 		}
 	}
 }
@@ -166,34 +188,26 @@ func testServe(t *testing.T, r *running) {
 		t.Fatalf("got %d %q", code, m)
 	}
 
-	slow := make(chan string, 1)
-	go func() { _, m := get(t, r.url+"/slow/1500"); slow <- m }()
-	time.Sleep(100 * time.Millisecond)
+	slow := r.meanwhile(t, 3*time.Second)
 	write(t, r.wasm, "\x00asmtwo")
 	eventually(t, func() bool { _, m := get(t, r.url); return m == "two" })
-	if m := <-slow; m != "one" {
+	if m := <-slow; m != "200 one" {
 		t.Errorf("an exchange that began on the old plugin got %q", m)
 	}
 
 	write(t, r.wasm, "\x00asmbad")
-	metric := func(line string) func() bool {
-		return func() bool {
-			_, text := get(t, "http://"+r.metrics+"/metrics")
-			return strings.Contains(text, "\n"+line+"\n")
-		}
-	}
-	eventually(t, metric("extproc_config_reload_failure 1"))
+	eventually(t, r.metric(t, "extproc_config_reload_failure 1"))
 	if _, m := get(t, r.url); m != "two" {
 		t.Errorf("after a bad plugin: %q", m)
 	}
 	write(t, r.config, "plugins: [")
-	eventually(t, metric("extproc_config_reload_failure 2"))
+	eventually(t, r.metric(t, "extproc_config_reload_failure 2"))
 	if _, m := get(t, r.url); m != "two" {
 		t.Errorf("after a bad configuration: %q", m)
 	}
 
 	for _, line := range []string{"extproc_streams_failed 0", "extproc_config_reload_success 2", "extproc_rejected_header_mutations 0", `extproc_plugin_traps_total{plugin="mark"} 0`} {
-		if !metric(line)() {
+		if !r.metric(t, line)() {
 			t.Errorf("/metrics lacks %q", line)
 		}
 	}
@@ -208,10 +222,9 @@ func testServe(t *testing.T, r *running) {
 		t.Errorf("health: %v %v", health, err)
 	}
 
-	go func() { code, m := get(t, r.url+"/slow/700"); slow <- fmt.Sprint(code, m) }()
-	time.Sleep(100 * time.Millisecond)
+	slow = r.meanwhile(t, 2*time.Second)
 	r.stop()
-	if m := <-slow; m != "200two" && m != "200 two" {
+	if m := <-slow; m != "200 two" {
 		t.Errorf("an exchange under way when the server was told to stop got %q", m)
 	}
 	if err := <-r.ended; err != nil {

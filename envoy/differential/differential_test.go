@@ -137,7 +137,7 @@ func client(http2 bool) *http.Client {
 
 // How long to wait for lines of a log: until those that are wanted are there, and for a while after, for those that are not.
 const (
-	logLimit = 5 * time.Second
+	logLimit = time.Minute
 	logQuiet = 60 * time.Millisecond
 )
 

@@ -49,7 +49,7 @@ func ask(t *testing.T, s *Server, method, path, authority string, body io.Reader
 
 // said waits for a text in the output, which may come after the answer to the request that caused it.
 func said(s *Server, text string) bool {
-	for range 500 {
+	for range 6000 {
 		if strings.Contains(s.Output(), text) {
 			return true
 		}

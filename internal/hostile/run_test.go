@@ -303,7 +303,7 @@ func (k *kinds) meet(t *testing.T, g guest, wasm []byte) {
 // anew.
 func (k *kinds) again(t *testing.T, p proxy, m *watched, good exchange) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		got := p.run(t, good)
 		if got.problem == "" && got.immediate != 503 {
 			return

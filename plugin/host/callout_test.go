@@ -128,10 +128,10 @@ func TestCallTimeoutsDefault(t *testing.T) {
 func TestCallSlowGuest(t *testing.T) {
 	const length = 8 * bufferSize
 	s := serve(t, false, func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write(make([]byte, length)) })
-	c := calling(t, plugin.Cluster{BetweenBytesTimeout: 200 * time.Millisecond}, s.URL, CalloutLimits{})
+	c := calling(t, plugin.Cluster{BetweenBytesTimeout: time.Second}, s.URL, CalloutLimits{})
 	call := start(t, c, Request{})
 	settled(t, "a full buffer", func() bool { return c.bytes.Load() >= bufferSize })
-	time.Sleep(500 * time.Millisecond)
+	time.Sleep(1500 * time.Millisecond)
 	if _, body, _, err := outcome(t, call); err != nil || len(body) != length {
 		t.Errorf("%d bytes, %v", len(body), err)
 	}
@@ -142,10 +142,10 @@ func TestCallSlowGuest(t *testing.T) {
 func TestCallSlowUpload(t *testing.T) {
 	s := serve(t, false, func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) })
 	c := calling(t, plugin.Cluster{}, s.URL, CalloutLimits{})
-	call := start(t, c, Request{Method: http.MethodPost, Timeouts: Timeouts{FirstByte: 400 * time.Millisecond}})
+	call := start(t, c, Request{Method: http.MethodPost, Timeouts: Timeouts{FirstByte: time.Second}})
 	var sent plugin.Body
 	for range 10 {
-		time.Sleep(100 * time.Millisecond)
+		time.Sleep(150 * time.Millisecond)
 		sent.Push([]byte("x"))
 		call.Send(&sent)
 	}

@@ -46,7 +46,7 @@ func (l *logs) all() []string {
 // has waits for a line that contains some text.
 func (l *logs) has(tb testing.TB, text string) {
 	tb.Helper()
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for time.Now().Before(deadline) {
 		for _, line := range l.all() {
 			if strings.Contains(line, text) {
@@ -211,7 +211,7 @@ func (c *conversation) wait() *conversation {
 	c.tb.Helper()
 	select {
 	case <-c.status.Wake.Rung():
-	case <-time.After(5 * time.Second):
+	case <-time.After(time.Minute):
 		c.tb.Fatal("the guest is not woken")
 	}
 	return c.step()
@@ -220,7 +220,7 @@ func (c *conversation) wait() *conversation {
 // until steps whenever the guest wants to be, until a line was logged.
 func (c *conversation) until(l *logs, text string) {
 	c.tb.Helper()
-	for timeout := time.After(5 * time.Second); ; {
+	for timeout := time.After(time.Minute); ; {
 		if slices.ContainsFunc(l.all(), func(line string) bool { return strings.Contains(line, text) }) {
 			return
 		}

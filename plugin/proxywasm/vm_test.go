@@ -205,7 +205,7 @@ func TestRestart(t *testing.T) {
 	if c := begin(t, m).request(true); c.err == nil || !strings.Contains(c.err.Error(), "no instance: it does not start: proxy_on_vm_start returned false") {
 		t.Errorf("error %v", c.err)
 	}
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for starts.Load() < 3 && time.Now().Before(deadline) {
 		time.Sleep(10 * time.Millisecond)
 	}
@@ -238,7 +238,7 @@ func TestTimeout(t *testing.T) {
 			if name == "create" {
 				return // a host function is not interrupted, the guest stops when it goes on
 			}
-			if !errors.Is(c.err, plugin.ErrTimeout) || time.Since(start) > 2*time.Second {
+			if !errors.Is(c.err, plugin.ErrTimeout) || time.Since(start) > time.Minute/2 {
 				t.Errorf("error %v after %v", c.err, time.Since(start))
 			}
 		})
@@ -274,7 +274,7 @@ func TestBounds(t *testing.T) {
 				t.Errorf("error %v", conv.err)
 			}
 			t.Logf("stopped after %v", time.Since(start))
-			if took := time.Since(start); took > 5*time.Second {
+			if took := time.Since(start); took > time.Minute/2 {
 				t.Errorf("took %v", took)
 			}
 		})

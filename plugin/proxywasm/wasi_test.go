@@ -118,7 +118,7 @@ func TestWASI(t *testing.T) {
 		events := p.put(make([]byte, 2*eventSize))
 		start := time.Now()
 		is(do("poll_oneoff", uint64(in), uint64(events), 2, uint64(out)), success, "poll_oneoff")
-		if took := time.Since(start); took < 5*time.Millisecond || took > time.Second || read(out) != 1 || read(events) != 7 {
+		if took := time.Since(start); took < 5*time.Millisecond || took > 10*time.Minute || read(out) != 1 || read(events) != 7 {
 			t.Errorf("slept %v, %d events, the first of %d", took, read(out), read(events))
 		}
 		is(do("poll_oneoff", uint64(in), uint64(events), 1<<31, uint64(out)), errInval, "endless subscriptions")
@@ -144,7 +144,7 @@ func TestSleepPastDeadline(t *testing.T) {
 		return 0
 	}}, func(s *plugin.Spec) { s.Limits.Timeout = 50 * time.Millisecond })
 	begin(t, m).request(true)
-	if took := time.Since(start); took > 2*time.Second {
+	if took := time.Since(start); took > time.Minute {
 		t.Errorf("slept %v", took)
 	}
 }

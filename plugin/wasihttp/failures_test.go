@@ -25,14 +25,18 @@ func TestFailures(t *testing.T) {
 		message     string
 	}{
 		{"trap", "/trap", plugin.Trapped, "unreachable"},
-		{"loop", "/loop", plugin.TimedOut, "ran for longer than 200ms"},
-		{"loop", "/loop-hostcalls", plugin.TimedOut, "ran for longer than 200ms"},
+		{"loop", "/loop", plugin.TimedOut, "ran for longer than 1s"},
+		{"loop", "/loop-hostcalls", plugin.TimedOut, "ran for longer than 1s"},
 		{"memory-bomb", "/bomb", plugin.OutOfMemory, "out of memory"},
 		{"exit", "/exit", plugin.Exited, "exit code 0"},
 		{"exit", "/exit-failure", plugin.Exited, "exit code 1"},
 	} {
 		t.Run(c.guest+c.path, func(t *testing.T) {
-			m := load(t, guestFile(c.guest), withTimeout(200*time.Millisecond), func(s *plugin.Spec) { s.Limits.Memory = 8 << 20 })
+			limit := time.Minute
+			if c.kind == plugin.TimedOut {
+				limit = time.Second // those that do nothing take less
+			}
+			m := load(t, guestFile(c.guest), withTimeout(limit), func(s *plugin.Spec) { s.Limits.Memory = 8 << 20 })
 			for range 2 {
 				begin := time.Now()
 				got := newProxy(t, m, get(c.path), okResponse).run()
@@ -44,7 +48,7 @@ func TestFailures(t *testing.T) {
 					t.Errorf("%v: %s", failure.Kind, failure.Message)
 				case got.request.released || got.response.released:
 					t.Error("something was released")
-				case time.Since(begin) > 10*time.Second:
+				case time.Since(begin) > time.Minute/2:
 					t.Errorf("took %v", time.Since(begin))
 				}
 				if errors.Is(got.err, plugin.ErrTimeout) != (c.kind == plugin.TimedOut) {
@@ -84,7 +88,7 @@ func TestBounds(t *testing.T) {
 				t.Errorf("error %v", got.err)
 			}
 			t.Logf("stopped after %v", time.Since(start))
-			if took := time.Since(start); took > 5*time.Second {
+			if took := time.Since(start); took > time.Minute/2 {
 				t.Errorf("took %v", took)
 			}
 		})
@@ -123,11 +127,10 @@ func TestCloseAnywhere(t *testing.T) {
 
 func checkGoroutines(t *testing.T, before int) {
 	t.Helper()
-	for range 100 {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		if runtime.NumGoroutine() <= before {
 			return
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
 	buf := make([]byte, 1<<20)
 	t.Errorf("%d goroutines, %d before:\n%s", runtime.NumGoroutine(), before, buf[:runtime.Stack(buf, true)])

@@ -267,7 +267,12 @@ func TestFirstByteTimeout(t *testing.T) {
 	if d := time.Since(begin); d < 20*time.Millisecond || !got.local || !got.request.untouched {
 		t.Errorf("after %v: %+v", d, got)
 	}
-	got = newProxy(t, m, get("/first-byte"), okResponse).run()
+	// One that comes in those 20 ms is taken, which a busy machine may take for itself.
+	for range 100 {
+		if got = newProxy(t, m, get("/first-byte"), okResponse).run(); got.err != nil || got.response.body == "Ok(200)" {
+			break
+		}
+	}
 	if local("Ok(200)")(t, got); got.err != nil {
 		t.Error(got.err)
 	}

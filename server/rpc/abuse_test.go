@@ -268,17 +268,30 @@ func TestZombies(t *testing.T) {
 // TestSilence: a client that doesn't answer when it is asked whether it lives is
 // taken to be gone.
 func TestSilence(t *testing.T) {
-	s, address := serve(t, Options{Idle: 50 * time.Millisecond})
+	for idle := 50 * time.Millisecond; !silence(t, idle); idle *= 3 {
+		if t.Logf("a client did not answer within %v", idle); idle > 5*time.Second {
+			t.Fatal("a client that answers is taken to be gone")
+		}
+	}
+}
+
+// silence has one client answer and another not. It is false if the one took too long.
+func silence(t *testing.T, idle time.Duration) bool {
+	t.Helper()
+	s, address := serve(t, Options{Idle: idle})
 	p := connect(t, address)
 	if err := errors.Join(p.open(1, "Wait"), p.WriteData(1, false, message("a"))); err != nil {
 		t.Fatal(err)
 	}
 	cc := dial(t, address) // grpc-go answers pings
 	st := call(t.Context(), t, cc, "Echo")
-	echo(t, st, []byte("a"))
-	until(t, func() bool { return s.handlers() == 1 })
-	time.Sleep(200 * time.Millisecond)
-	echo(t, st, []byte("b"))
+	m := []byte("a")
+	if st.SendMsg(&m) != nil || st.RecvMsg(&m) != nil {
+		return false
+	}
+	until(t, func() bool { return s.handlers() <= 1 })
+	time.Sleep(4 * idle)
+	return st.SendMsg(&m) == nil && st.RecvMsg(&m) == nil
 }
 
 // FuzzFrames: whatever a client sends, nothing panics and no handler stays behind.
