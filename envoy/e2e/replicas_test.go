@@ -258,7 +258,7 @@ func oneWindow(t *testing.T, l limiter, store string) {
 
 // windows has clients ask for some windows; each lets pass what it may, and no more.
 func windows(t *testing.T, l limiter, store string) {
-	const limit, window, long = 30, time.Second, 3500 * time.Millisecond
+	const limit, window, long = 10, time.Second, 3500 * time.Millisecond
 	r := replicate(t, l.config(t, store, limit, window))
 	c := client(t, false)
 	name := fmt.Sprint("bert ", time.Now().UnixNano())
