@@ -64,6 +64,7 @@ type link struct {
 	until  Instant   // when its time for the exchange is over
 	local  bool      // it answers in the upstream's place
 	wake   *Bell
+	idle   bool // nothing that is under way is to ring it
 }
 
 // Init readies a chain for an exchange, whose Attributes are set. No plugin is started before the request
@@ -148,6 +149,16 @@ func (c *Chain) next() int {
 // Wake is nil, or is rung when a plugin wants a step although nothing has arrived.
 func (c *Chain) Wake() *Bell { return c.wakes.wake }
 
+// Idle says whether nothing that is under way is to ring that bell.
+func (c *Chain) Idle() bool {
+	for i := range c.links {
+		if l := &c.links[i]; l.wake != nil && !l.idle {
+			return false
+		}
+	}
+	return true
+}
+
 // Local says whether the response is one in place of the upstream's.
 func (c *Chain) Local() bool { return c.local }
 
@@ -187,7 +198,7 @@ func (c *Chain) run(ctx context.Context, i int) error {
 	if l.wake != nil && l.wake != st.Wake {
 		l.wake.Listen(nil)
 	}
-	l.wake = st.Wake
+	l.wake, l.idle = st.Wake, st.Idle
 	if r := &l.ex.Response; !l.local && r.Released && !r.Arrived {
 		l.local = true
 		c.answer(i)

@@ -146,6 +146,9 @@ type Status struct {
 	// timer) lets the guest go on; the guest then wants a step although nothing
 	// arrived.
 	Wake *Bell
+	// Idle: nothing that is under way is to ring it. The guest waits for more of the
+	// exchange, but others may wake it.
+	Idle bool
 }
 
 // Guest is a plugin at work on one exchange.

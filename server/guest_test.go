@@ -81,6 +81,14 @@ func (s *script) yield(wake *plugin.Bell) {
 	}
 }
 
+// idle waits for the next step as one that nothing of its own wakes.
+func (s *script) idle(wake *plugin.Bell) {
+	s.turn <- turn{status: plugin.Status{Wake: wake, Idle: true}}
+	if !<-s.resume {
+		panic(closedError{})
+	}
+}
+
 // until yields until something has come about.
 func (s *script) until(what func() bool) {
 	for !what() {

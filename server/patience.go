@@ -200,16 +200,31 @@ func (p *process) leaves() bool {
 	return p.leaving
 }
 
-// receive waits for the next message and for nothing else. The error is errElsewhere
-// if it is waited for without this goroutine.
-func (p *process) receive(due plugin.Instant) (*codec.Message, error) {
+// receive waits for the next message. If the bell is rung before, or due has come, the
+// exchange goes on on another goroutine, and the error is errElsewhere.
+func (p *process) receive(bell *plugin.Bell, due plugin.Instant) (*codec.Message, error) {
 	p.sleep(due)
+	if bell != nil {
+		bell.Listen((*receiving)(p))
+		if bell.Ringing() {
+			(*receiving)(p).Wake()
+		}
+	}
 	r := p.in.receive()
 	if p.watch.Done() {
 		p.in.pending <- r
 		return nil, errElsewhere
 	}
 	return &r.message, r.err
+}
+
+// receiving is an exchange in receive, or past it.
+type receiving process
+
+// Wake implements plugin.Waker.
+func (r *receiving) Wake() {
+	r.watch.Hasten(plugin.Now(), (*process)(r).goElsewhere)
+	r.watch.Overdue()
 }
 
 // poll is next for a stream that goes on in turns. The error is errLater when there is

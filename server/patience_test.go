@@ -233,6 +233,11 @@ func TestPatience(t *testing.T) {
 			< qh
 			> rh :status: 200 eos
 			< rh`},
+		{name: "waiting for the proxy alone, and woken", opts: Options{MessageTimeout: time.Minute}, talk: `
+			> qh x-do: woken eos
+			< qh =x-woken: 1
+			> rh :status: 200 eos
+			< rh =x-woken: 2`},
 		{name: "within all limits", opts: Options{MessageTimeout: time.Minute}, exchange: time.Minute, deadline: time.Minute, talk: `
 			> qh x-do: callout eos
 			< qh =x-called: 1

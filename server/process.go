@@ -194,8 +194,8 @@ func (p *process) next(bell *plugin.Bell, due plugin.Instant) (*codec.Message, e
 	case p.flowing:
 	case p.in.turned != nil:
 		return p.poll(bell, due)
-	case bell == nil && p.in.pending == nil && p.elsewhere == nil:
-		return p.receive(due)
+	case p.in.pending == nil && p.elsewhere == nil && p.chain.Idle():
+		return p.receive(bell, due)
 	}
 	return p.in.nextOr(bell.Rung(), due)
 }

@@ -57,6 +57,22 @@ var scripts = map[string]func(*script) error{
 		release(r, with(replace(r.Original, ":status", "201"), "set-cookie", "a=1", "set-cookie", "b=2"), plugin.Untouched)
 		return nil
 	},
+	// woken waits for the proxy alone, and is woken all the same.
+	"woken": func(s *script) error {
+		wake := plugin.NewBell()
+		time.AfterFunc(20*time.Millisecond, wake.Ring)
+		q, r := &s.ex.Request, &s.ex.Response
+		s.idle(wake)
+		release(q, with(q.Original, "x-woken", "1"), plugin.Untouched)
+		wake.Ring() // which is not listened to
+		for !r.Arrived {
+			s.idle(wake)
+		}
+		time.AfterFunc(20*time.Millisecond, wake.Ring)
+		s.idle(wake)
+		release(r, with(r.Original, "x-woken", "2"), plugin.Untouched)
+		return nil
+	},
 	"path": func(s *script) error {
 		q := &s.ex.Request
 		release(q, replace(q.Original, ":path", "/headers/new", ":method", "PUT", ":authority", "other.test"), plugin.Untouched)

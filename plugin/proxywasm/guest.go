@@ -102,7 +102,13 @@ func (s *stream) step(ctx context.Context) (plugin.Status, error) {
 	if s.done() {
 		return plugin.Status{Done: true}, nil
 	}
-	return plugin.Status{Wake: s.wake}, nil
+	return plugin.Status{Wake: s.wake, Idle: s.idle()}, nil
+}
+
+// idle says whether the guest has left off where only the proxy goes on: it has stopped
+// no message, and no callout of its VM is under way.
+func (s *stream) idle() bool {
+	return s.halves[0].paused == notPaused && s.halves[1].paused == notPaused && len(s.cx.root.calls) == 0
 }
 
 func (s *stream) late() error {
