@@ -15,6 +15,7 @@ import (
 type inbox struct {
 	stream extprocv3.ExternalProcessor_ProcessServer
 	turned turned // the stream, if it is one, else nil
+	reader reader // the same
 	// pending holds the outcome of a Recv that runs on a goroutine of its own. It
 	// ends with the stream at the latest, and the channel has room for it.
 	pending chan received
@@ -38,9 +39,15 @@ type turned interface {
 	Wake()
 }
 
+// reader is a stream that reads messages without package proto.
+type reader interface {
+	Read(*codec.Message) error
+}
+
 func newInbox(stream extprocv3.ExternalProcessor_ProcessServer, over <-chan struct{}) inbox {
 	turned, _ := stream.(turned)
-	return inbox{stream: stream, turned: turned, over: over}
+	reader, _ := stream.(reader)
+	return inbox{stream: stream, turned: turned, reader: reader, over: over}
 }
 
 type received struct {
@@ -75,7 +82,11 @@ func (in *inbox) nextOr(wake <-chan struct{}, due plugin.Instant) (*codec.Messag
 }
 
 // receive waits for the next message.
-func (in *inbox) receive() received {
+func (in *inbox) receive() (r received) {
+	if in.reader != nil {
+		r.err = in.reader.Read(&r.message)
+		return r
+	}
 	req, err := in.stream.Recv()
 	if err != nil {
 		return received{err: err}

@@ -7,17 +7,13 @@ import (
 	"cmp"
 	"errors"
 	"log/slog"
-	"math"
-	"runtime"
 	"sync/atomic"
 	"time"
 
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
 
 	"github.com/extproc/extproc/plugin"
@@ -91,46 +87,6 @@ func New(current *plugin.Current, opts Options) *Service {
 	gauge(opts.Metrics, "streams_active", "Streams under way.", s.live.Load)
 	gauge(opts.Metrics, "body_bytes", "Bytes of bodies that are held for all exchanges.", s.memory.used.Load)
 	return s
-}
-
-// What one connection may ask for. Envoy sends a buffered body as one message. Of
-// headers a stream has a few, those of the configuration among them.
-const (
-	maxMessage = 64 << 20
-	maxHeaders = 64 << 10
-	// streamWindow is what grpc-go takes of a stream that is not read: the windows
-	// that it would find itself may grow to 16 MiB for each.
-	streamWindow     = 256 << 10
-	connectionWindow = 4 << 20
-	// A proxy that has gone without a word is noticed by a ping that it leaves
-	// unanswered, and its exchanges end.
-	pingAfter   = 30 * time.Second
-	pingTimeout = 15 * time.Second
-	// handshake is how long a connection may take to become one of HTTP/2.
-	handshake = 15 * time.Second
-)
-
-// GRPCOptions are what a gRPC server needs for this service. A stream is an
-// exchange, and all of a proxy's share one connection: a low limit of streams
-// would fail requests.
-func GRPCOptions() []grpc.ServerOption {
-	return []grpc.ServerOption{
-		grpc.MaxConcurrentStreams(math.MaxUint32),
-		grpc.MaxRecvMsgSize(maxMessage),
-		grpc.MaxSendMsgSize(math.MaxInt32),
-		grpc.MaxHeaderListSize(maxHeaders),
-		grpc.InitialWindowSize(streamWindow),
-		grpc.InitialConnWindowSize(connectionWindow),
-		grpc.ConnectionTimeout(handshake),
-		grpc.NumStreamWorkers(uint32(2 * runtime.GOMAXPROCS(0))), //nolint:gosec // a few
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingAfter, Timeout: pingTimeout}),
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
-	}
-}
-
-// Register adds the service to a gRPC server.
-func (s *Service) Register(g grpc.ServiceRegistrar) {
-	extprocv3.RegisterExternalProcessorServer(g, s)
 }
 
 // Process serves one exchange.

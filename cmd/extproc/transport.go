@@ -47,7 +47,7 @@ func (o transportOptions) open(service *server.Service, alive *health.Server) (t
 		g := grpc.NewServer(opts...)
 		service.Register(g)
 		healthv1.RegisterHealthServer(g, alive)
-		return g, nil
+		return direct{g}, nil
 	case "frames":
 		methods := service.Methods()
 		methods[healthv1.Health_Check_FullMethodName] = check(alive).Method()
@@ -56,6 +56,12 @@ func (o transportOptions) open(service *server.Service, alive *health.Server) (t
 	}
 	return nil, fmt.Errorf("--transport: is %q, expected grpc-go or frames", o.kind)
 }
+
+// direct is grpc-go on sockets that Go's monitor of system calls doesn't look after.
+type direct struct{ *grpc.Server }
+
+// Serve implements transport.
+func (d direct) Serve(l net.Listener) error { return d.Server.Serve(rpc.Direct(l)) }
 
 // framed is the transport without grpc-go.
 type framed struct {
