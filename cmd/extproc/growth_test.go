@@ -76,7 +76,7 @@ func wasm(t testing.TB, path ...string) string {
 // serveOn serves a set and returns a client of it.
 func serveOn(t *testing.T, c *plugin.Current, socket string) extprocv3.ExternalProcessorClient {
 	t.Helper()
-	s := grpc.NewServer()
+	s := grpc.NewServer(server.GRPCOptions()...)
 	server.New(c, server.Options{}).Register(s)
 	l, err := net.Listen("unix", socket)
 	if err != nil {
