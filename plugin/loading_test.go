@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -121,6 +122,7 @@ func TestStartOrder(t *testing.T) {
 // TestFirstError: the error is that of the first plugin that fails, whatever fails
 // first. The others are called off, and nothing of them is left.
 func TestFirstError(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2)) // so many compile: one may wait, for another's failure
 	for want, files := range map[string][]string{
 		"one: word component: is broken":      {"one broken", "two waits", "three broken", "four stays"},
 		"two: word component: does not start": {"one", "two stays", "three broken", "four waits"},
