@@ -1,10 +1,12 @@
-// Package checkout finds the project's own folders from wherever a test or a
-// tool runs.
+// Package checkout finds the project's own folders, and the programs that are
+// installed in them, from wherever a test or a tool runs.
 package checkout
 
 import (
 	"errors"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 )
 
@@ -34,4 +36,18 @@ func Path(elem ...string) (string, error) {
 		return "", err
 	}
 	return filepath.Join(append([]string{root}, elem...)...), nil
+}
+
+// Tool is a program: the one that `make tools` installs, or else the one on PATH.
+func Tool(name string) (string, error) {
+	if path, err := Path(".tools", "bin", name); err == nil {
+		if _, err := exec.LookPath(path); err == nil {
+			return path, nil
+		}
+	}
+	path, err := exec.LookPath(name)
+	if err != nil {
+		return "", fmt.Errorf("no %s in .tools/bin or on PATH: `make tools` installs it", name)
+	}
+	return path, nil
 }

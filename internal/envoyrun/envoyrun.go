@@ -25,15 +25,11 @@ func Binary() (string, error) {
 		}
 		return path, nil
 	}
-	if path, err := checkout.Path(".tools", "bin", "envoy"); err == nil {
-		if _, err := exec.LookPath(path); err == nil {
-			return path, nil
-		}
+	path, err := checkout.Tool("envoy")
+	if err != nil {
+		return "", fmt.Errorf("no $ENVOY, and %w", err)
 	}
-	if path, err := exec.LookPath("envoy"); err == nil {
-		return path, nil
-	}
-	return "", errors.New("no Envoy: neither $ENVOY, .tools/bin/envoy nor an envoy on PATH; run: make tools")
+	return path, nil
 }
 
 // Validate asks Envoy whether it would run a bootstrap. The error holds what

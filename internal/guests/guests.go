@@ -93,13 +93,9 @@ func wasmtime(tb testing.TB) string {
 	if path := os.Getenv("WASMTIME"); path != "" {
 		return path
 	}
-	path := inCheckout(tb, ".tools", "bin", "wasmtime")
-	if _, err := os.Stat(path); err == nil {
-		return path
-	}
-	path, err := exec.LookPath("wasmtime")
+	path, err := checkout.Tool("wasmtime")
 	if err != nil {
-		tb.Fatal("no wasmtime in $WASMTIME, .tools/bin or $PATH: `make tools` installs it")
+		tb.Fatal(err)
 	}
 	return path
 }

@@ -91,7 +91,11 @@ func assemble(tb testing.TB, guests []guest) map[string][]byte {
 	if err := os.WriteFile(source, []byte(script.String()), 0o600); err != nil {
 		tb.Fatal(err)
 	}
-	cmd := exec.Command(wasmTools(tb), "json-from-wast", source, "--wasm-dir", dir)
+	program, err := checkout.Tool("wasm-tools")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	cmd := exec.Command(program, "json-from-wast", source, "--wasm-dir", dir)
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -115,19 +119,6 @@ func assemble(tb testing.TB, guests []guest) map[string][]byte {
 		made[name] = read(tb, filepath.Join(dir, filepath.Base(list.Commands[i].Filename)))
 	}
 	return made
-}
-
-func wasmTools(tb testing.TB) string {
-	tb.Helper()
-	path := inCheckout(tb, ".tools", "bin", "wasm-tools")
-	if _, err := os.Stat(path); err == nil {
-		return path
-	}
-	path, err := exec.LookPath("wasm-tools")
-	if err != nil {
-		tb.Fatal("no wasm-tools in .tools/bin or $PATH: `make tools` installs it")
-	}
-	return path
 }
 
 func inCheckout(tb testing.TB, elem ...string) string {

@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
-	"os"
 	"os/exec"
 	"time"
 
@@ -25,14 +23,9 @@ type redis struct {
 func (r *redis) url() string { return fmt.Sprintf("redis://127.0.0.1:%d/0", r.port) }
 
 func (r *redis) start(ctx context.Context) error {
-	program, err := exec.LookPath("redis-server")
+	program, err := checkout.Tool("redis-server")
 	if err != nil {
-		if program, err = checkout.Path(".tools", "bin", "redis-server"); err != nil {
-			return err
-		}
-		if _, err := os.Stat(program); err != nil {
-			return errors.New("no redis-server on PATH and none in .tools/bin: run `make tools`")
-		}
+		return err
 	}
 	r.cmd = exec.Command(program, "--port", fmt.Sprint(r.port), "--bind", "127.0.0.1", "--dir", r.dir, "--save", "", "--loglevel", "warning")
 	if err := r.cmd.Start(); err != nil {

@@ -4,9 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -23,7 +21,11 @@ type Redis struct {
 // StartRedis starts a server that ends with the test.
 func StartRedis(tb testing.TB) *Redis {
 	tb.Helper()
-	r := &Redis{program: redisServer(tb), dir: tb.TempDir()}
+	program, err := checkout.Tool("redis-server")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	r := &Redis{program: program, dir: tb.TempDir()}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		tb.Fatal(err)
@@ -33,23 +35,6 @@ func StartRedis(tb testing.TB) *Redis {
 	r.Start(tb)
 	tb.Cleanup(r.Stop)
 	return r
-}
-
-// redisServer finds the program on PATH or where `make tools` installs it.
-func redisServer(tb testing.TB) string {
-	tb.Helper()
-	if program, err := exec.LookPath("redis-server"); err == nil {
-		return program
-	}
-	root, err := checkout.Root()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	program := filepath.Join(root, ".tools", "bin", "redis-server")
-	if _, err := os.Stat(program); err != nil {
-		tb.Fatalf("no redis-server on PATH and none in .tools/bin: run `make tools`")
-	}
-	return program
 }
 
 // URL is where the server is, also after it was started again.

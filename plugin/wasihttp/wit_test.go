@@ -19,13 +19,17 @@ func wasmTools(t *testing.T, args ...string) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(filepath.Join(root, ".tools", "bin", "wasm-tools"), append([]string{"component"}, args...)...)
+	program, err := checkout.Tool("wasm-tools")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(program, append([]string{"component"}, args...)...)
 	cmd.Dir = root
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("wasm-tools component %s: %v (`make tools` installs it)\n%s", strings.Join(args, " "), err, stderr.String())
+		t.Fatalf("wasm-tools component %s: %v\n%s", strings.Join(args, " "), err, stderr.String())
 	}
 	return out
 }
