@@ -42,7 +42,7 @@ func hello(t testing.TB, address, text string) *peer {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = nc.Close() })
-	_ = nc.SetDeadline(time.Now().Add(10 * time.Second))
+	_ = nc.SetDeadline(time.Now().Add(time.Minute))
 	p := &peer{t: t, net: nc, Framer: http2.NewFramer(nc, nc)}
 	p.AllowIllegalWrites = true
 	p.enc = hpack.NewEncoder(&p.block)
@@ -312,7 +312,7 @@ func FuzzFrames(f *testing.F) {
 		client, server := net.Pipe()
 		s.start(server)
 		go func() { _, _ = io.Copy(io.Discard, client) }()
-		_ = client.SetDeadline(time.Now().Add(10 * time.Second))
+		_ = client.SetDeadline(time.Now().Add(time.Minute))
 		if _, err := client.Write(append([]byte(http2.ClientPreface), frames...)); errors.Is(err, io.ErrClosedPipe) {
 			return // the server has had enough
 		}

@@ -1,11 +1,16 @@
 package rpc
 
 import (
+	"bytes"
+	"errors"
+	"net"
 	"runtime"
 	"sync"
 	"testing"
 	"time"
 
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
 	"google.golang.org/grpc"
 )
 
@@ -161,4 +166,50 @@ func TestSideBySide(t *testing.T) {
 		}
 	}
 	inside.Wait()
+}
+
+// TestOneWrite: what a quick turn answers goes out with the stream's end.
+func TestOneWrite(t *testing.T) {
+	for try := 0; !endsWithAnswer(t); try++ {
+		if try == 50 { // a turn may take long, on a busy machine
+			t.Fatal("the end is always written by itself")
+		}
+	}
+}
+
+// endsWithAnswer says whether a stream's end is in the write that holds its answer.
+func endsWithAnswer(t *testing.T) bool {
+	t.Helper()
+	s := NewServer(served(), Options{})
+	defer s.Stop()
+	client, server := net.Pipe() // a read of one end takes a write of the other
+	defer client.Close()
+	s.start(server)
+	p := &peer{t: t, net: client, Framer: http2.NewFramer(client, nil)}
+	p.enc = hpack.NewEncoder(&p.block)
+	go func() {
+		_, _ = client.Write([]byte(http2.ClientPreface))
+		_ = errors.Join(p.WriteSettings(), p.open(1, "EchoInTurns"), p.WriteData(1, true, message("a")))
+	}()
+	for b := make([]byte, 64<<10); ; {
+		n, err := client.Read(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answered := false
+		for frames := http2.NewFramer(nil, bytes.NewReader(b[:n])); ; {
+			f, err := frames.ReadFrame()
+			if err != nil {
+				break
+			}
+			h := f.Header()
+			answered = answered || h.Type == http2.FrameData
+			if answered && h.Type == http2.FrameHeaders && h.Flags.Has(http2.FlagHeadersEndStream) {
+				return true
+			}
+		}
+		if answered {
+			return false
+		}
+	}
 }
