@@ -1,8 +1,10 @@
 package plugin
 
+import "github.com/extproc/extproc/plugin/buffer"
+
 // Body is a queue of chunks between the proxy and a guest, and how it ended.
 type Body struct {
-	chunks [][]byte
+	chunks []Chunk
 	head   int
 	size   int
 	total  uint64 // pushed so far
@@ -15,31 +17,47 @@ type Body struct {
 	Trailers Headers
 }
 
-// Push appends a chunk, which the queue then owns. Empty chunks vanish.
-func (b *Body) Push(chunk []byte) {
-	if len(chunk) == 0 {
-		return
-	}
-	b.chunks = append(b.chunks, chunk)
-	b.size += len(chunk)
-	b.total += uint64(len(chunk))
+// Chunk is a piece of a body, and the memory that it was lent from, or nil.
+type Chunk struct {
+	Bytes []byte
+	From  *buffer.Buffer
 }
 
-// Pop removes the first chunk; nil when the queue is empty.
-func (b *Body) Pop() []byte {
+// Done gives back what nobody looks at any more. It need not be called.
+func (c Chunk) Done() { c.From.Return(len(c.Bytes)) }
+
+// Push appends a chunk, which the queue then owns. Empty chunks vanish.
+func (b *Body) Push(chunk []byte) { b.PushChunk(Chunk{Bytes: chunk}) }
+
+// PushChunk is Push of a chunk that may have been lent.
+func (b *Body) PushChunk(c Chunk) {
+	if len(c.Bytes) == 0 {
+		return
+	}
+	b.chunks = append(b.chunks, c)
+	b.size += len(c.Bytes)
+	b.total += uint64(len(c.Bytes))
+}
+
+// Pop removes the first chunk; nil when the queue is empty. Whoever takes bytes alone
+// may do with them what he likes.
+func (b *Body) Pop() []byte { return b.PopChunk().Bytes }
+
+// PopChunk is Pop for who says when he is done.
+func (b *Body) PopChunk() Chunk {
 	if b.head == len(b.chunks) {
-		return nil
+		return Chunk{}
 	}
 	b.taken = true
 	return b.shift()
 }
 
 // shift is Pop for a queue that isn't empty, of a chunk that is not lost.
-func (b *Body) shift() []byte {
+func (b *Body) shift() Chunk {
 	chunk := b.chunks[b.head]
-	b.chunks[b.head] = nil
+	b.chunks[b.head] = Chunk{}
 	b.head++
-	b.size -= len(chunk)
+	b.size -= len(chunk.Bytes)
 	if b.head == len(b.chunks) {
 		b.chunks, b.head = b.chunks[:0], 0
 	}
@@ -48,18 +66,22 @@ func (b *Body) shift() []byte {
 
 // Take removes up to n bytes, from the first chunk only; nil when the queue is
 // empty.
-func (b *Body) Take(n int) []byte {
+func (b *Body) Take(n int) []byte { return b.TakeChunk(n).Bytes }
+
+// TakeChunk is Take for who says when he is done.
+func (b *Body) TakeChunk(n int) Chunk {
 	if b.head == len(b.chunks) || n <= 0 {
-		return nil
+		return Chunk{}
 	}
-	chunk := b.chunks[b.head]
-	if n >= len(chunk) {
-		return b.Pop()
+	first := &b.chunks[b.head]
+	if n >= len(first.Bytes) {
+		return b.PopChunk()
 	}
-	b.chunks[b.head] = chunk[n:]
+	chunk := Chunk{first.Bytes[:n:n], first.From}
+	first.Bytes = first.Bytes[n:]
 	b.size -= n
 	b.taken = true
-	return chunk[:n:n]
+	return chunk
 }
 
 // Len is the number of bytes queued.
@@ -74,7 +96,7 @@ func (b *Body) Intact() bool { return !b.taken }
 // moveTo appends what is queued to another queue.
 func (b *Body) moveTo(to *Body) {
 	for b.head < len(b.chunks) {
-		to.Push(b.shift())
+		to.PushChunk(b.shift())
 	}
 }
 
@@ -83,7 +105,7 @@ func (b *Body) prepend(from *Body) {
 	if from.size == 0 {
 		return
 	}
-	b.chunks = append(append([][]byte(nil), from.chunks[from.head:]...), b.chunks[b.head:]...)
+	b.chunks = append(append([]Chunk(nil), from.chunks[from.head:]...), b.chunks[b.head:]...)
 	b.head = 0
 	b.size += from.size
 	from.chunks, from.head, from.size = nil, 0, 0
@@ -92,6 +114,9 @@ func (b *Body) prepend(from *Body) {
 // Discard drops what is queued.
 func (b *Body) Discard() {
 	b.taken = b.taken || b.size > 0
+	for _, c := range b.chunks[b.head:] {
+		c.Done()
+	}
 	clear(b.chunks)
 	b.chunks, b.head, b.size = b.chunks[:0], 0, 0
 }

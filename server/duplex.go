@@ -29,16 +29,17 @@ func (p *process) stream(h *half) (moved bool, err error) {
 		return false, err
 	}
 	for !h.sentEnd && src.Len() > 0 {
-		piece := src.Take(p.windows.most(h.Direction, maxPiece))
-		if piece == nil {
+		piece := src.TakeChunk(p.windows.most(h.Direction, maxPiece))
+		if piece.Bytes == nil {
 			return moved, nil // the proxy takes no more for now
 		}
-		p.windows.sent(h.Direction, len(piece))
+		p.windows.sent(h.Direction, len(piece.Bytes))
 		moved = moved || h.replaced()
 		h.sentEnd, h.pieced = src.Len() == 0 && h.ends(src), true
-		if err := p.send(h.streamedBody(piece, h.sentEnd)); err != nil {
+		if err := p.send(h.streamedBody(piece.Bytes, h.sentEnd)); err != nil {
 			return false, err
 		}
+		piece.Done()
 	}
 	if !h.sentEnd && h.ends(src) {
 		h.sentEnd = true

@@ -59,7 +59,11 @@ func (f *frames) Poll() (*codec.Message, bool, error) {
 	if !ok || err != nil {
 		return nil, ok, err
 	}
-	f.message, err = codec.Read(b)
+	f.message, err = codec.Read(b.Bytes)
+	if len(f.message.Body) > 0 { // whoever is done with that is done with all
+		b.In.Lend(len(f.message.Body))
+		f.message.In = b.In
+	}
 	return &f.message, true, err
 }
 

@@ -128,7 +128,7 @@ func (h *half) takeBody(m *codec.Message, mode bodyMode) error {
 	if mode == messages {
 		h.pushMessage(m)
 	} else {
-		h.msg.In.Push(m.Body)
+		h.msg.In.PushChunk(plugin.Chunk{Bytes: m.Body, From: m.In})
 	}
 	if m.Drained && h.drained == drainAsked {
 		h.drained = drainArrived

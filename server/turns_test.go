@@ -2,11 +2,14 @@ package server
 
 import (
 	"errors"
+	"os"
 	"sync"
 	"testing"
 
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+	"google.golang.org/protobuf/proto"
 
+	"github.com/extproc/extproc/plugin/buffer"
 	"github.com/extproc/extproc/server/codec"
 )
 
@@ -67,7 +70,7 @@ func (a *adapter) Poll() (*codec.Message, bool, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if r := a.came; r != nil {
-		a.came, a.last = nil, r.message
+		a.came, a.last = nil, lent(r.message)
 		return &a.last, true, r.err
 	}
 	if !a.reading {
@@ -82,6 +85,27 @@ func (a *adapter) Poll() (*codec.Message, bool, error) {
 		}()
 	}
 	return nil, false, nil
+}
+
+// lent is a message whose body is in memory that is used again, and overwritten before
+// by TestMain's wish.
+func lent(m codec.Message) codec.Message {
+	if b := buffer.New(len(m.Body) + 32<<10); b != nil && len(m.Body) > 0 {
+		n := copy(b.Memory(), m.Body)
+		b.Lend(n)
+		m.Body, m.In = b.Memory()[:n:n], b
+	}
+	return m
+}
+
+func TestMain(m *testing.M) {
+	buffer.Spoil()
+	os.Exit(m.Run())
+}
+
+// Send sends a copy, as the real ones do: what is in an answer is used again after it.
+func (a *adapter) Send(resp *extprocv3.ProcessingResponse) error {
+	return a.ExternalProcessor_ProcessServer.Send(proto.Clone(resp).(*extprocv3.ProcessingResponse))
 }
 
 func (a *adapter) Ready() <-chan struct{} { return a.more }

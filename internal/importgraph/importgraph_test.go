@@ -27,15 +27,16 @@ const module = "github.com/extproc/extproc"
 const ours = `
 cmd/extproc          -> *                                            : the program puts everything together
 server               -> plugin, server/codec, server/rpc             : it knows phases and plugins, but no kind of guest
-server/codec         -> plugin                                       : messages to bytes and back, with headers as plugins see them
-server/rpc           ->                                              : frames and streams, whatever the method
+server/codec         -> plugin, plugin/buffer                        : messages to bytes and back, with headers as plugins see them
+server/rpc           -> plugin/buffer                                : frames and streams, whatever the method
 envoy                -> plugin                                       : what plugins need decides the configuration
 envoy/examples       ->                                              : sources of plugins and their cases, nothing to import
-plugin               -> plugin/host                                  : the vocabulary stands on nothing above it
+plugin               -> plugin/host, plugin/buffer                   : the vocabulary stands on nothing above it
+plugin/buffer        ->                                              : memory
 plugin/host          -> plugin                                       : services know the words, not the guests
 plugin/host/natsstore -> plugin, plugin/host                        : a store knows what stores are for, and its configuration
 plugin/host/redisstore -> plugin, plugin/host                       : the same
-plugin/wasihttp      -> plugin, plugin/host, abi...                  : joins the exchange to the component layer
+plugin/wasihttp      -> plugin, plugin/buffer, plugin/host, abi...   : joins the exchange to the component layer
 plugin/proxywasm     -> plugin, plugin/host, plugin/proxywasm/foreign, abi/cache, abi/core, abi/memory : core modules are rewritten and metered as the parts of components are
 plugin/proxywasm/foreign ->                                          : functions of bytes
 abi                  -> abi...                                       : the Component Model knows nothing of HTTP or Envoy

@@ -2,6 +2,7 @@ package proxywasm
 
 import (
 	"slices"
+	"unsafe"
 
 	"github.com/extproc/extproc/plugin"
 )
@@ -45,6 +46,8 @@ type half struct {
 	// held is what a paused body callback left, chunk what the last one was about.
 	// While buffering, the guest sees held with the chunk in it.
 	held, chunk []byte
+	// lent is the chunk as it came.
+	lent plugin.Chunk
 	// came is how long that was when the callback began.
 	came      int
 	buffering bool
@@ -146,7 +149,8 @@ func (s *stream) callHeaders(h *half) error {
 }
 
 func (s *stream) callBody(h *half) error {
-	chunk := h.in.Pop()
+	h.lent = h.in.PopChunk()
+	chunk := h.lent.Bytes
 	if h.whole {
 		for more := h.in.Pop(); more != nil; more = h.in.Pop() {
 			chunk = append(slices.Clip(chunk), more...)
@@ -161,6 +165,8 @@ func (s *stream) callBody(h *half) error {
 			return s.tooLarge(h)
 		}
 		h.held, h.chunk = append(h.held, chunk...), nil
+		h.lent.Done()
+		h.lent = plugin.Chunk{}
 	} else {
 		h.chunk = chunk
 	}
@@ -200,7 +206,7 @@ func (s *stream) decide(h *half, action uint32) error {
 			h.held = append(h.held, h.chunk...)
 		}
 	}
-	h.chunk = nil
+	h.chunk, h.lent = nil, plugin.Chunk{}
 	h.buffering = action == pauseAndBuffer
 	return nil
 }
@@ -253,12 +259,21 @@ func (s *stream) goOn(h *half) {
 	h.paused, h.exposed, h.buffering = notPaused, false, false
 	h.given += uint64(len(h.held) + len(h.chunk))
 	h.msg.Out.Push(h.held)
-	h.msg.Out.Push(h.chunk)
-	h.held, h.chunk = nil, nil
+	h.msg.Out.PushChunk(h.ofChunk())
+	h.held, h.chunk, h.lent = nil, nil, plugin.Chunk{}
 	if h.last {
 		h.msg.Out.Ended, h.msg.Out.Trailers = true, h.trailers.list
 		h.ended = true
 	}
+}
+
+// ofChunk is the chunk that the last body callback was about, lent if it still is what
+// came.
+func (h *half) ofChunk() plugin.Chunk {
+	if len(h.chunk) == len(h.lent.Bytes) && unsafe.SliceData(h.chunk) == unsafe.SliceData(h.lent.Bytes) {
+		return h.lent
+	}
+	return plugin.Chunk{Bytes: h.chunk}
 }
 
 // callFor makes a callback of a message, unless the plugin is not to be called for it.
@@ -275,5 +290,5 @@ func (s *stream) callFor(h *half, part plugin.Part, args ...uint64) (uint32, err
 // abort ends a message that goes no further.
 func (h *half) abort() {
 	h.ended = true
-	h.held, h.chunk, h.exposed, h.buffering = nil, nil, false, false
+	h.held, h.chunk, h.lent, h.exposed, h.buffering = nil, nil, plugin.Chunk{}, false, false
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/extproc/extproc/abi"
 	"github.com/extproc/extproc/plugin"
+	"github.com/extproc/extproc/plugin/buffer"
 	"github.com/extproc/extproc/plugin/host"
 )
 
@@ -42,7 +43,7 @@ type outgoingBody struct {
 	of       *outgoing
 	queue    *plugin.Body
 	own      plugin.Body
-	stage    []byte // small writes to be joined
+	stage    plugin.Chunk // small writes to be joined
 	msg      *plugin.Message
 	call     *host.Call
 	expected int64 // the content-length it was declared to have
@@ -64,8 +65,8 @@ type outgoingBody struct {
 
 // moveTo changes the queue.
 func (b *outgoingBody) moveTo(q *plugin.Body) {
-	for chunk := b.queue.Pop(); chunk != nil; chunk = b.queue.Pop() {
-		q.Push(chunk)
+	for b.queue.Len() > 0 {
+		q.PushChunk(b.queue.PopChunk())
 	}
 	q.Ended, q.Trailers = b.queue.Ended, b.queue.Trailers
 	b.queue = q
@@ -140,17 +141,17 @@ func (b *outgoingBody) release(g *guest, plan plugin.BodyPlan) {
 }
 
 // push queues what was copied already.
-func (b *outgoingBody) push(chunk []byte) {
+func (b *outgoingBody) push(chunk plugin.Chunk) {
 	b.unstage()
-	b.queue.Push(chunk)
-	b.written += int64(len(chunk))
+	b.queue.PushChunk(chunk)
+	b.written += int64(len(chunk.Bytes))
 }
 
 // forward is write for a guest that may write what it has just read: to see that
 // it has is cheaper than to copy it.
 func (b *outgoingBody) forward(g *guest, s string) {
-	if read := g.read; len(s) >= worthSeeing && s == view(read) {
-		g.read = nil
+	if read := g.read; len(s) >= worthSeeing && s == view(read.Bytes) {
+		g.read = plugin.Chunk{}
 		b.push(read)
 		return
 	}
@@ -161,31 +162,47 @@ func (b *outgoingBody) forward(g *guest, s string) {
 func (b *outgoingBody) write(s string) {
 	b.written += int64(len(s))
 	for len(s) > 0 {
-		if b.stage == nil && len(s) >= chunkSize {
-			b.queue.Push([]byte(s))
+		if b.stage.Bytes == nil && len(s) >= chunkSize {
+			b.stage = room(len(s))
+			b.stage.Bytes = append(b.stage.Bytes, s...)
+			b.unstage()
 			return
 		}
-		n := min(len(s), chunkSize-len(b.stage))
-		b.stage = append(grow(b.stage, n), s[:n]...)
-		if s = s[n:]; len(b.stage) == chunkSize {
+		n := min(len(s), chunkSize-len(b.stage.Bytes))
+		b.stage = grow(b.stage, n)
+		b.stage.Bytes = append(b.stage.Bytes, s[:n]...)
+		if s = s[n:]; len(b.stage.Bytes) == chunkSize {
 			b.unstage()
 		}
 	}
 }
 
+// room is an empty chunk with room for n bytes.
+func room(n int) plugin.Chunk {
+	if lent := buffer.New(n); lent != nil {
+		return plugin.Chunk{Bytes: lent.Memory()[:0], From: lent}
+	}
+	return plugin.Chunk{Bytes: make([]byte, 0, n)}
+}
+
 // grow makes room for n bytes more, of which there are no more than chunkSize then.
 // What is written in parts goes on being so: a few steps lead to the whole.
-func grow(stage []byte, n int) []byte {
-	if cap(stage)-len(stage) >= n {
+func grow(stage plugin.Chunk, n int) plugin.Chunk {
+	have := stage.Bytes
+	if cap(have)-len(have) >= n {
 		return stage
 	}
-	size := min(max(firstStage, len(stage)+n, 4*cap(stage)), chunkSize)
-	return append(make([]byte, 0, size), stage...)
+	more := room(min(max(firstStage, len(have)+n, 4*cap(have)), chunkSize))
+	more.Bytes = append(more.Bytes, have...)
+	stage.From.Lend(len(have))
+	stage.Done()
+	return more
 }
 
 func (b *outgoingBody) unstage() {
-	b.queue.Push(b.stage)
-	b.stage = nil
+	b.stage.From.Lend(len(b.stage.Bytes))
+	b.queue.PushChunk(b.stage)
+	b.stage = plugin.Chunk{}
 }
 
 // flush hands what is queued to its receiver.
@@ -199,7 +216,7 @@ func (b *outgoingBody) flush() {
 // budget is how much may be written now. errNobodySends says that waiting for
 // more would be in vain.
 func (b *outgoingBody) budget() (int, error) {
-	n := b.queue.Len() + len(b.stage)
+	n := b.queue.Len() + len(b.stage.Bytes)
 	switch {
 	case b.msg == nil && b.call == nil:
 		if n >= unsentBudget {
@@ -245,8 +262,8 @@ func (b *outgoingBody) move(g *guest) {
 	}
 	for b.call == nil || b.queue.Len() < writeBudget {
 		src.receive()
-		chunk := src.src.Pop()
-		if chunk == nil {
+		chunk := src.src.PopChunk()
+		if chunk.Bytes == nil {
 			break
 		}
 		b.push(chunk)

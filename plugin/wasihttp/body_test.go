@@ -69,7 +69,7 @@ func TestForwardedIsNotCopied(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			g, b := &guest{}, &outgoingBody{}
-			g.read, b.queue = came, &b.own
+			g.read.Bytes, b.queue = came, &b.own
 			var all, got []byte
 			for _, w := range test.writes {
 				b.forward(g, string(w))

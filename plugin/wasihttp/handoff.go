@@ -50,8 +50,8 @@ type work struct {
 	answered bool       // response-outparam was set
 	code     *errorCode // what it was set to, if not a response
 
-	read   []byte // what it was last given of a body
-	held   int    // bytes in changed fields
+	read   plugin.Chunk // what it was last given of a body
+	held   int          // bytes in changed fields
 	logged int
 	pseudo [4]plugin.Field
 
@@ -131,7 +131,7 @@ func (g *guest) begin(ctx context.Context) error {
 // swap hands over to the stream's goroutine, until the exchange has gone on.
 // What the guest has left open so far is decided.
 func (g *guest) swap() error {
-	g.read = nil // it may wait for long
+	g.gaveOut(plugin.Chunk{}) // it may wait for long
 	for _, b := range g.bound {
 		if b != nil {
 			b.mustDecide(g)
@@ -336,7 +336,7 @@ func (g *guest) release(ctx context.Context) {
 
 // finish lets go of what outlives no exchange.
 func (g *guest) finish() {
-	g.read = nil
+	g.gaveOut(plugin.Chunk{})
 	if g.cancel != nil {
 		for _, c := range g.calls {
 			c.Close()

@@ -3,9 +3,9 @@ package wasihttp
 import (
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/extproc/extproc/abi"
+	"github.com/extproc/extproc/plugin"
 )
 
 var (
@@ -30,17 +30,17 @@ func (s *inputStream) ready(*guest) bool { return s.body == nil || s.body.ready(
 
 // take gets up to n bytes. Once there are none and none will come, closed is
 // true.
-func (s *inputStream) take(n uint64) (chunk []byte, closed bool) {
+func (s *inputStream) take(n uint64) (chunk plugin.Chunk, closed bool) {
 	b := s.body
 	if b == nil || b.joined != nil {
-		return nil, true
+		return chunk, true
 	}
 	b.receive()
 	if b.src.Len() == 0 {
-		return nil, b.ended()
+		return chunk, b.ended()
 	}
 	b.touched = true
-	return b.src.Take(int(min(n, readMaximum))), false
+	return b.src.TakeChunk(int(min(n, readMaximum))), false
 }
 
 // outputStream is the resource of that name: the stream of a body, or of log
@@ -147,27 +147,34 @@ func blocking(read func(*guest, *abi.Call) error) func(*guest, *abi.Call) error 
 }
 
 // read takes up to n bytes, or gives the answer to a call that gets none.
-func (s *inputStream) read(g *guest, c *abi.Call, n uint64) (chunk []byte, done bool, err error) {
+func (s *inputStream) read(g *guest, c *abi.Call, n uint64) (chunk plugin.Chunk, done bool, err error) {
 	chunk, closed := s.take(n)
 	switch {
-	case len(chunk) > 0:
+	case len(chunk.Bytes) > 0:
 		return chunk, false, nil
 	case closed && s.body != nil && s.body.err != nil:
-		return nil, true, streamFailed(c, codeOf(s.body.err))
+		return chunk, true, streamFailed(c, codeOf(s.body.err))
 	case closed:
-		return nil, true, streamClosed(c)
+		return chunk, true, streamClosed(c)
 	case n == 0:
-		return nil, false, nil
+		return chunk, false, nil
 	}
 	s.body.want()
-	return nil, false, g.idle()
+	return chunk, false, g.idle()
+}
+
+// gaveOut takes note of what the guest is given of a body. What it was given before is
+// in its memory by now.
+func (g *guest) gaveOut(chunk plugin.Chunk) {
+	g.read.Done()
+	g.read = chunk
 }
 
 func streamRead(g *guest, c *abi.Call) error {
 	chunk, done, err := c.Args[0].Obj.(*inputStream).read(g, c, c.Args[1].Num)
 	if !done {
-		g.read = slices.Clip(chunk)
-		c.Result = c.Ok(abi.Bytes(chunk))
+		g.gaveOut(chunk)
+		c.Result = c.Ok(abi.Bytes(chunk.Bytes))
 	}
 	return err
 }
@@ -175,7 +182,8 @@ func streamRead(g *guest, c *abi.Call) error {
 func streamSkip(g *guest, c *abi.Call) error {
 	chunk, done, err := c.Args[0].Obj.(*inputStream).read(g, c, c.Args[1].Num)
 	if !done {
-		c.Result = c.Ok(abi.U64(uint64(len(chunk))))
+		c.Result = c.Ok(abi.U64(uint64(len(chunk.Bytes))))
+		chunk.Done()
 	}
 	return err
 }
@@ -310,22 +318,22 @@ func streamSplice(g *guest, c *abi.Call) error {
 	if err != nil || done {
 		return err
 	}
-	if len(chunk) > 0 {
+	if len(chunk.Bytes) > 0 {
 		if err := to.splice(g, c, chunk); err != nil || c.Result.Num == 1 {
 			return err
 		}
 	}
-	c.Result = c.Ok(abi.U64(uint64(len(chunk))))
+	c.Result = c.Ok(abi.U64(uint64(len(chunk.Bytes))))
 	return nil
 }
 
 // splice writes a chunk that needs no copy.
-func (s *outputStream) splice(g *guest, c *abi.Call, chunk []byte) error {
+func (s *outputStream) splice(g *guest, c *abi.Call, chunk plugin.Chunk) error {
 	b := s.body
-	if b == nil || b.expected != unknownLength && b.written+int64(len(chunk)) > b.expected {
-		return s.put(g, c, view(chunk))
+	if b == nil || b.expected != unknownLength && b.written+int64(len(chunk.Bytes)) > b.expected {
+		return s.put(g, c, view(chunk.Bytes))
 	}
-	if err := b.writing(g, len(chunk)); err != nil {
+	if err := b.writing(g, len(chunk.Bytes)); err != nil {
 		return err
 	}
 	b.push(chunk)

@@ -7,6 +7,7 @@ import (
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 
 	"github.com/extproc/extproc/plugin"
+	"github.com/extproc/extproc/plugin/buffer"
 )
 
 // Message is what a ProcessingRequest says.
@@ -17,8 +18,9 @@ type Message struct {
 	plugin.Phase
 	// Fields are the headers or trailers, their names in lower case.
 	Fields plugin.Headers
-	// Body is a piece of the body.
+	// Body is a piece of the body, and In the memory that it was lent from, or nil.
 	Body []byte
+	In   *buffer.Buffer
 	// End is the end of the stream, in headers or a piece of a body. The others are
 	// of a piece only (HttpBody in external_processor.proto).
 	End, EndWithoutMessage, Compressed, Drained bool

@@ -41,7 +41,7 @@ func (e echoing) Turn() (bool, error) {
 		case err != nil:
 			return true, err
 		}
-		if err := e.Send(m); err != nil {
+		if err := e.Send(m.Bytes); err != nil {
 			return true, err
 		}
 	}

@@ -4,15 +4,15 @@ import (
 	"context"
 	"encoding/binary"
 	"io"
-	"strings"
 	"time"
-	"unsafe"
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+
+	"github.com/extproc/extproc/plugin/buffer"
 )
 
 // Stream is one call of a method. Poll, Recv, Send and Detach are for its turns, or
@@ -27,10 +27,10 @@ type Stream struct {
 	fields []hpack.HeaderField
 	call   Call
 
-	queue   [][]byte  // messages that have come
-	first   [1][]byte // room for one of them
-	queued  int64     // their bytes
-	message buffer    // that is coming
+	queue   []Message  // that have come
+	first   [1]Message // room for one of them
+	queued  int64      // their bytes
+	message Message    // that is coming
 	prefix  [prefixSize]byte
 	have    int   // bytes of the prefix and the message that is coming
 	owed    int64 // bytes that came and that the client has not been credited
@@ -55,6 +55,12 @@ type Stream struct {
 	meta     context.Context // made when it is asked for
 }
 
+// Message is a message, and the memory that it is in if it is to be given back.
+type Message struct {
+	Bytes []byte
+	In    *buffer.Buffer
+}
+
 // prefixSize is the size of what precedes a message: a flag and its length
 // (PROTOCOL-HTTP2.md, Length-Prefixed-Message).
 const prefixSize = 5
@@ -65,37 +71,37 @@ var errGone = status.FromContextError(context.Canceled).Err()
 // Poll is the next message, of which the caller becomes the owner; ok is false if
 // there is none yet. The error is io.EOF when the client has sent its last, and one
 // of package status otherwise.
-func (s *Stream) Poll() (message []byte, ok bool, err error) {
+func (s *Stream) Poll() (message Message, ok bool, err error) {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
 	s.waiting = false
 	switch {
 	case s.err != nil:
-		return nil, true, status.FromContextError(s.err).Err()
+		return Message{}, true, status.FromContextError(s.err).Err()
 	case len(s.queue) > 0:
 		message = s.queue[0]
-		s.queue[0] = nil
+		s.queue[0] = Message{}
 		if s.queue = s.queue[1:]; len(s.queue) == 0 {
 			s.queue = s.first[:0]
 		}
-		s.queued -= int64(len(message) + prefixSize)
+		s.queued -= int64(len(message.Bytes) + prefixSize)
 		s.credit(s.queued + int64(s.have))
 		return message, true, nil
 	case s.broken != nil:
-		return nil, true, s.broken
+		return Message{}, true, s.broken
 	case s.ended:
-		return nil, true, io.EOF
+		return Message{}, true, io.EOF
 	}
 	s.waiting, s.news = true, false
 	s.credit(0) // or a message larger than the window would never be whole
-	return nil, false, nil
+	return Message{}, false, nil
 }
 
 // Recv is Poll that waits.
 func (s *Stream) Recv() ([]byte, error) {
 	for {
 		if m, ok, err := s.Poll(); ok {
-			return m, err
+			return m.Bytes, err
 		}
 		s.Detach()
 		<-s.Ready()
@@ -176,39 +182,30 @@ func (s *Stream) assemble(data []byte) []byte {
 			return nil
 		}
 		// No more is set aside than a window, whatever length the client claims.
-		s.message.grow(min(int(size), int(s.c.srv.opts.Window)))
+		s.message = room(min(int(size), int(s.c.srv.opts.Window)))
 	}
 	size := int(binary.BigEndian.Uint32(s.prefix[1:]))
-	n := min(size-s.message.Len(), len(data))
-	if have := s.message.Len(); have+n > s.message.Cap() {
-		s.message.grow(min(size, 4*have))
+	b := s.message.Bytes
+	n := min(size-len(b), len(data))
+	if len(b)+n > cap(b) {
+		s.message = Message{Bytes: append(make([]byte, 0, min(size, 4*len(b))), b...)}
 	}
-	_, _ = s.message.Write(data[:n]) // there is room
+	s.message.Bytes = append(s.message.Bytes, data[:n]...)
 	s.have += n
-	if s.message.Len() == size {
-		s.queue = append(s.queue, s.message.bytes())
+	if len(s.message.Bytes) == size {
+		s.queue = append(s.queue, s.message)
 		s.queued += int64(size + prefixSize)
-		s.message, s.have = buffer{}, 0
+		s.message, s.have = Message{}, 0
 	}
 	return data[n:]
 }
 
-// buffer is a message that is coming. A builder's memory is not cleared before it is
-// written to, unlike that of a slice that is made.
-type buffer struct{ strings.Builder }
-
-// grow makes room for so many bytes in all.
-func (b *buffer) grow(size int) {
-	have := b.String()
-	b.Reset()
-	b.Grow(size)
-	b.WriteString(have)
-}
-
-// bytes is what has been written. Nothing more may be.
-func (b *buffer) bytes() []byte {
-	text := b.String()
-	return unsafe.Slice(unsafe.StringData(text), len(text))
+// room is an empty message that has room for n bytes.
+func room(n int) Message {
+	if b := buffer.New(n); b != nil {
+		return Message{b.Memory()[:0], b}
+	}
+	return Message{Bytes: make([]byte, 0, n)}
 }
 
 // start says whether the call may take turns. While too many are under way, of this
@@ -232,7 +229,7 @@ func (s *Stream) start() bool {
 // cut ends the stream for its handler.
 func (s *Stream) cut() {
 	s.gone = true
-	s.queue, s.message = nil, buffer{}
+	s.queue, s.message = nil, Message{}
 	s.cancel(context.Canceled)
 }
 
