@@ -11,15 +11,14 @@ import (
 
 // hostLower is canon lower of a function of the host.
 type hostLower struct {
-	sig  *canon.Signature
-	fn   *canon.Func
-	row  int // in Linked.rows
-	opts int // in Instance.opts
-	comp int // in Instance.comps
-	typ  core.FuncType
+	row  int32 // in Linked.rows
+	opts int32 // in Instance.opts
+	comp int32 // in Instance.comps
 	// lenient is set when a guest may call the function from its realloc,
 	// although the specification forbids that: see Config.StrictReentrance.
 	lenient bool
+	sig     canon.Signature
+	fn      *canon.Func
 }
 
 func (f *flattener) hostLower(fn *hostFunc, opts *options, sig *canon.Signature) *hostLower {
@@ -30,11 +29,11 @@ func (f *flattener) hostLower(fn *hostFunc, opts *options, sig *canon.Signature)
 	}
 	lenient = lenient && !holdsHandle(fn.typ.Result, f.handles)
 	return &hostLower{
-		sig: sig, fn: fn.typ, row: fn.id, opts: opts.id, comp: opts.comp.id, typ: lowerType(sig), lenient: lenient,
+		row: int32(fn.id), opts: int32(opts.id), comp: int32(opts.comp.id), lenient: lenient, sig: *sig, fn: fn.typ,
 	}
 }
 
-func (l *hostLower) coreType() core.FuncType { return l.typ }
+func (l *hostLower) coreType() core.FuncType { return lowerType(&l.sig) }
 
 func (l *hostLower) Call(ctx context.Context, _ api.Module, stack []uint64) {
 	in := caller(ctx)

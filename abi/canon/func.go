@@ -6,14 +6,13 @@ import "fmt"
 // guest is called, and canon lower, where it calls. It is immutable and may be
 // shared.
 type Signature struct {
-	params  []slot
-	result  *layout    // nil when there is none
-	flat    []CoreType // core parameters, without the pointer to the result
-	spill   *layout    // the parameters as a tuple in memory, nil when they are flat
-	ret     bool       // the result is in memory
-	results int        // 0 or 1
-	plain   bool       // every parameter is plain
-	needs   struct{ params, result bool }
+	params []slot
+	result *layout // nil when there is none
+	spill  *layout // the parameters as a tuple in memory, nil when they are flat
+	plain  bool    // every parameter is plain
+	ret    bool    // the result is in memory
+	needs  struct{ params, result bool }
+	flat   []CoreType // core parameters, without the pointer to the result
 }
 
 // Compile lays out the types of f. It fails on types that validation does not
@@ -44,7 +43,7 @@ func Compile(f *Func) (*Signature, error) {
 	if err != nil {
 		return nil, fmt.Errorf("result: %w", err)
 	}
-	s.result, s.results, s.needs.result = l, 1, l.memory
+	s.result, s.needs.result = l, l.memory
 	s.ret = l.spills || len(l.flat) > MaxFlatResults
 	return s, nil
 }
@@ -77,7 +76,12 @@ func (s *Signature) flatResult() []CoreType {
 func (s *Signature) NumParams() int { return len(s.params) }
 
 // NumResults is the number of component-level results, 0 or 1.
-func (s *Signature) NumResults() int { return s.results }
+func (s *Signature) NumResults() int {
+	if s.result == nil {
+		return 0
+	}
+	return 1
+}
 
 // LiftNeeds says which canonical options canon lift of this type requires.
 func (s *Signature) LiftNeeds() (memory, realloc bool) {
@@ -138,8 +142,8 @@ func (s *Signature) storeParams(cx *Call, args []Value, p uint64) error {
 // holds the core results of LiftCore. It traps when the guest still has a borrow
 // handle that the call gave it.
 func (s *Signature) LiftResults(cx *Call, flat []uint64, results []Value) error {
-	if len(results) != s.results || len(flat) < s.results {
-		return misfit("%d core values for %d results, expected %d", len(flat), len(results), s.results)
+	if n := s.NumResults(); len(results) != n || len(flat) < n {
+		return misfit("%d core values for %d results, expected %d", len(flat), len(results), n)
 	}
 	if l := s.result; l != nil {
 		var err error
@@ -215,8 +219,8 @@ func (s *Signature) loadParams(cx *Call, p uint64, args []Value) error {
 // flat[0], or in memory where the pointer that follows the core parameters in
 // flat says. Flat is the slice LiftParams read.
 func (s *Signature) LowerResults(cx *Call, results []Value, flat []uint64) error {
-	if len(results) != s.results {
-		return misfit("%d results, expected %d", len(results), s.results)
+	if n := s.NumResults(); len(results) != n {
+		return misfit("%d results, expected %d", len(results), n)
 	}
 	if s.result == nil {
 		return nil

@@ -66,10 +66,10 @@ func (l *layout) liftPlain(cx *Call, x uint64, v *Value) error {
 			return trapf("invalid `char` bit pattern %#x", v.Num)
 		}
 	case Flags:
-		v.Num = x & l.mask
+		v.Num = x & (1<<l.length - 1)
 	case enumKind:
-		if v.Num = uint64(uint32(x)); v.Num >= uint64(l.numCases) {
-			return badDiscriminant(v.Num, l.numCases)
+		if v.Num = uint64(uint32(x)); v.Num >= uint64(l.length) {
+			return badDiscriminant(v.Num, l.length)
 		}
 	}
 	return nil

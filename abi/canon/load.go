@@ -110,7 +110,7 @@ func (l *layout) loadRecord(cx *Call, p uint64, v *Value) error {
 }
 
 func (l *layout) loadVariant(cx *Call, p uint64, v *Value) error {
-	i := loadInt(cx.mem, p, l.disc)
+	i := loadInt(cx.mem, p, uint32(l.disc))
 	c, list, err := l.newCase(cx, i)
 	if err != nil {
 		return err
@@ -127,8 +127,8 @@ func (l *layout) loadVariant(cx *Call, p uint64, v *Value) error {
 // newCase returns case i of a variant and room for its payload, both nil when it
 // has none.
 func (l *layout) newCase(cx *Call, i uint64) (*layout, []Value, error) {
-	if i >= uint64(l.numCases) {
-		return nil, nil, badDiscriminant(i, l.numCases)
+	if i >= uint64(l.length) {
+		return nil, nil, badDiscriminant(i, l.length)
 	}
 	c := l.cases[i]
 	if c == nil {

@@ -67,9 +67,9 @@ func (l *layout) lowerPlain(cx *Call, v *Value) (uint64, error) {
 	case Char:
 		ok = validChar(x)
 	case Flags:
-		x &= l.mask
+		x &= 1<<l.length - 1
 	case enumKind:
-		ok = x < uint64(l.numCases)
+		ok = x < uint64(l.length)
 	}
 	if !ok {
 		return 0, misfit("%s cannot be %#x", l.typ.Kind, v.Num)
@@ -127,8 +127,8 @@ func (l *layout) fitsRecord(v *Value) error {
 
 // fitsCase returns the case v selects, nil when that carries nothing.
 func (l *layout) fitsCase(v *Value) (*layout, error) {
-	if v.Num >= uint64(l.numCases) {
-		return nil, misfit("%s of %d cases has case %d", l.typ.Kind, l.numCases, v.Num)
+	if v.Num >= uint64(l.length) {
+		return nil, misfit("%s of %d cases has case %d", l.typ.Kind, l.length, v.Num)
 	}
 	c := l.cases[v.Num]
 	want := 0

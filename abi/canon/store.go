@@ -103,7 +103,7 @@ func (l *layout) storeVariant(cx *Call, v *Value, p uint64) error {
 	if err != nil {
 		return err
 	}
-	storeInt(cx.mem, p, l.disc, v.Num)
+	storeInt(cx.mem, p, uint32(l.disc), v.Num)
 	if c == nil {
 		return nil
 	}

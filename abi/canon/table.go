@@ -213,35 +213,41 @@ func (cx *Call) liftBorrow(r *Resource, i uint32, v *Value) error {
 
 // lowerOwn is lower_own.
 func (cx *Call) lowerOwn(r *Resource, v *Value) (uint32, error) {
-	if err := cx.fitsResource(r, v); err != nil {
-		return 0, err
+	t := cx.Options.Table
+	if !fitsResource(t, r, v) {
+		return 0, unfit(t, r, v)
 	}
-	return cx.Options.Table.New(r, uint32(v.Num), v.Obj)
+	return t.New(r, uint32(v.Num), v.Obj)
 }
 
 // lowerBorrow is lower_borrow.
 func (cx *Call) lowerBorrow(r *Resource, v *Value) (uint32, error) {
-	if err := cx.fitsResource(r, v); err != nil {
-		return 0, err
+	t := cx.Options.Table
+	if !fitsResource(t, r, v) {
+		return 0, unfit(t, r, v)
 	}
 	if r.Owner != nil && r.Owner == cx.Options.Instance {
 		return uint32(v.Num), nil
 	}
-	i, err := cx.Options.Table.Add(Entry{Kind: ResourceEntry, Rep: uint32(v.Num), Resource: r, Obj: v.Obj, scope: cx})
+	i, err := t.Add(Entry{Kind: ResourceEntry, Rep: uint32(v.Num), Resource: r, Obj: v.Obj, scope: cx})
 	if err == nil {
 		cx.borrows++
 	}
 	return i, err
 }
 
-func (cx *Call) fitsResource(r *Resource, v *Value) error {
+// fitsResource reports whether v can be a handle to r in t.
+func fitsResource(t *Table, r *Resource, v *Value) bool {
+	return t != nil && v.Num == uint64(uint32(v.Num)) && (v.Obj != nil || r.Owner != nil)
+}
+
+// unfit says why it can't.
+func unfit(t *Table, r *Resource, v *Value) error {
 	switch {
-	case cx.Options.Table == nil:
+	case t == nil:
 		return misfit("resource %s: the call has no handle table", r.Name)
 	case v.Num > 1<<32-1:
 		return misfit("resource %s: rep %d is not a u32", r.Name, v.Num)
-	case r.Owner == nil && v.Obj == nil:
-		return misfit("resource %s: a host resource needs Obj", r.Name)
 	}
-	return nil
+	return misfit("resource %s: a host resource needs Obj", r.Name)
 }

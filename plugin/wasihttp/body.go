@@ -358,23 +358,23 @@ func (b *outgoingBody) abort() {
 func outgoingBodyOf(g *guest, c *abi.Call) error {
 	o := c.Args[0].Obj.(*outgoing)
 	if o.body.made {
-		c.Result = c.Err()
+		c.ReturnErr()
 		return nil
 	}
 	o.body.made = true
-	c.Result = c.Ok(c.Own(&o.body))
+	c.ReturnOkOwn(&o.body)
 	return nil
 }
 
 func outgoingBodyWrite(g *guest, c *abi.Call) error {
 	b := c.Args[0].Obj.(*outgoingBody)
 	if b.taken {
-		c.Result = c.Err()
+		c.ReturnErr()
 		return nil
 	}
 	b.taken, b.streams = true, 1
 	b.stream.body = b
-	c.Result = c.Ok(c.Own(&b.stream))
+	c.ReturnOkOwn(&b.stream)
 	return nil
 }
 
@@ -399,7 +399,7 @@ func outgoingBodyFinish(g *guest, c *abi.Call) error {
 		c.Result = c.Err(b.sizeError().value(c, c.ResultType().Cases[1].Type))
 		return nil
 	}
-	c.Result = c.Ok()
+	c.ReturnOk()
 	return nil
 }
 

@@ -32,7 +32,7 @@ const (
 
 func (t timeout) get(_ *guest, c *abi.Call) error {
 	o := c.Args[0].Obj.(*options)[t]
-	c.Result = c.None()
+	c.ReturnNone()
 	if o.ok {
 		c.Result = c.Some(abi.U64(o.n))
 	}
@@ -41,7 +41,7 @@ func (t timeout) get(_ *guest, c *abi.Call) error {
 
 func (t timeout) set(_ *guest, c *abi.Call) error {
 	c.Args[0].Obj.(*options)[t] = option64{c.Args[1].Payload().Num, c.Args[1].Num == 1}
-	c.Result = c.Ok()
+	c.ReturnOk()
 	return nil
 }
 
@@ -60,7 +60,7 @@ func (o *options) timeouts() host.Timeouts {
 }
 
 func newRequestOptions(_ *guest, c *abi.Call) error {
-	c.Result = c.Own(&options{})
+	c.ReturnOwn(&options{})
 	return nil
 }
 
@@ -81,7 +81,7 @@ func outgoingHandle(g *guest, c *abi.Call) error {
 			c.Result = c.Err(codeOf(err).value(c, c.ResultType().Cases[1].Type))
 			return nil
 		}
-		c.Result = c.Ok(c.Own(future))
+		c.ReturnOkOwn(future)
 		return nil
 	}
 	if code, ok := g.chainClosed(); ok {
@@ -91,7 +91,7 @@ func outgoingHandle(g *guest, c *abi.Call) error {
 	}
 	g.chain.limit = opts.duration(firstByteTimeout)
 	o.send(g, &g.ex.Request)
-	c.Result = c.Ok(c.Own(&g.chain))
+	c.ReturnOkOwn(&g.chain)
 	return nil
 }
 
@@ -122,7 +122,7 @@ func calloutSend(g *guest, c *abi.Call) error {
 	case err != nil:
 		c.Result = c.ErrCase("request", requestError(c, err))
 	default:
-		c.Result = c.Ok(c.Own(future))
+		c.ReturnOkOwn(future)
 	}
 	return nil
 }

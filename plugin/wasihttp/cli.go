@@ -18,17 +18,17 @@ func cliEnvironment(g *guest, c *abi.Call) error {
 func cliArguments(g *guest, c *abi.Call) error { return emptyList(g, c) }
 
 func cliStdin(_ *guest, c *abi.Call) error {
-	c.Result = c.Own(&inputStream{})
+	c.ReturnOwn(&inputStream{})
 	return nil
 }
 
 func cliStdout(g *guest, c *abi.Call) error {
-	c.Result = c.Own(&outputStream{log: &g.stdout})
+	c.ReturnOwn(&outputStream{log: &g.stdout})
 	return nil
 }
 
 func cliStderr(g *guest, c *abi.Call) error {
-	c.Result = c.Own(&outputStream{log: &g.stderr})
+	c.ReturnOwn(&outputStream{log: &g.stderr})
 	return nil
 }
 

@@ -26,7 +26,7 @@ func monotonicResolution(_ *guest, c *abi.Call) error {
 func subscribeInstant(g *guest, c *abi.Call) error {
 	p := g.pollableFor(nil, nil)
 	p.instant = int64(min(c.Args[0].Num, math.MaxInt64))
-	c.Result = c.Own(p)
+	c.ReturnOwn(p)
 	return g.full()
 }
 
@@ -34,7 +34,7 @@ func subscribeDuration(g *guest, c *abi.Call) error {
 	p := g.pollableFor(nil, nil)
 	now := uint64(monotonic())
 	p.instant = int64(now + min(c.Args[0].Num, math.MaxInt64-now))
-	c.Result = c.Own(p)
+	c.ReturnOwn(p)
 	return g.full()
 }
 

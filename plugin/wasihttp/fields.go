@@ -248,7 +248,7 @@ func (f *fields) set(g *guest, name string, values []abi.Value) error {
 func newFields(g *guest, c *abi.Call) error {
 	f := g.fieldSets.take()
 	f.changed = true
-	c.Result = c.Own(f)
+	c.ReturnOwn(f)
 	return g.full()
 }
 
@@ -267,7 +267,7 @@ func fieldsFromList(g *guest, c *abi.Call) error {
 			return err
 		}
 	}
-	c.Result = c.Ok(c.Own(f))
+	c.ReturnOkOwn(f)
 	return g.full()
 }
 
@@ -314,7 +314,7 @@ func mutate(c *abi.Call, values []abi.Value, change func(f *fields, name string)
 		c.Result = c.ErrCase(code)
 		return nil
 	}
-	c.Result = c.Ok()
+	c.ReturnOk()
 	return change(f, name)
 }
 
@@ -352,7 +352,7 @@ func fieldsClone(g *guest, c *abi.Call) error {
 	}
 	clone := g.shared(f)
 	clone.immutable = false
-	c.Result = c.Own(clone)
+	c.ReturnOwn(clone)
 	return g.full()
 }
 

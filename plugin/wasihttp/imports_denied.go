@@ -116,18 +116,18 @@ func denied(_ *guest, c *abi.Call) error {
 type network struct{}
 
 func instanceNetwork(_ *guest, c *abi.Call) error {
-	c.Result = c.Own(&network{})
+	c.ReturnOwn(&network{})
 	return nil
 }
 
 func readySubscribe(g *guest, c *abi.Call) error {
-	c.Result = c.Own(g.pollableFor(always{}, nil))
+	c.ReturnOwn(g.pollableFor(always{}, nil))
 	return g.full()
 }
 
 // none answers with an empty option.
 func none(_ *guest, c *abi.Call) error {
-	c.Result = c.None()
+	c.ReturnNone()
 	return nil
 }
 

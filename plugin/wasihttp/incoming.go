@@ -83,12 +83,12 @@ func (b *incomingBody) drop() {
 func incomingBodyStream(g *guest, c *abi.Call) error {
 	b := c.Args[0].Obj.(*incomingBody)
 	if b.taken {
-		c.Result = c.Err()
+		c.ReturnErr()
 		return nil
 	}
 	b.taken, b.streams = true, 1
 	b.stream.body = b
-	c.Result = c.Ok(c.Own(&b.stream))
+	c.ReturnOkOwn(&b.stream)
 	return nil
 }
 
@@ -99,7 +99,7 @@ func incomingBodyFinish(g *guest, c *abi.Call) error {
 	}
 	b.dropped = true
 	b.trailers.body = b
-	c.Result = c.Own(&b.trailers)
+	c.ReturnOwn(&b.trailers)
 	return nil
 }
 
@@ -127,35 +127,40 @@ func (f *futureTrailers) ready(*guest) bool {
 
 func futureTrailersSubscribe(g *guest, c *abi.Call) error {
 	f := c.Args[0].Obj.(*futureTrailers)
-	c.Result = c.Own(g.pollableFor(f, &f.children))
+	c.ReturnOwn(g.pollableFor(f, &f.children))
 	return g.full()
 }
 
 func futureTrailersGet(g *guest, c *abi.Call) error {
 	f := c.Args[0].Obj.(*futureTrailers)
-	c.Result = c.None()
+	c.ReturnNone()
 	if !f.ready(g) {
 		return g.idle()
 	}
 	if f.got {
-		c.Result = c.Some(c.Err())
+		c.ReturnErr()
+		c.WrapSome()
 		return nil
 	}
 	f.got = true
 	if err := f.body.err; err != nil {
-		c.Result = c.Some(c.Ok(c.Err(codeOf(err).value(c, c.ResultType().Cases[1].Type.Cases[0].Type.Cases[1].Type))))
+		returnTakenError(c, err)
 		return nil
 	}
-	trailers := c.None()
+	c.ReturnNone()
 	switch b := f.body; {
 	case b.joined != nil && !b.joined.moved && !b.ended():
 		lazy := g.fieldSets.take()
 		lazy.lazy, lazy.immutable = b, true
-		trailers = c.Some(c.Own(lazy))
+		c.ReturnOwn(lazy)
+		c.WrapSome()
 	case len(b.src.Trailers) > 0:
-		trailers = c.Some(c.Own(g.shownFields(b.src.Trailers)))
+		c.ReturnOwn(g.shownFields(b.src.Trailers))
+		c.WrapSome()
 	}
-	c.Result = c.Some(c.Ok(c.Ok(trailers)))
+	c.WrapOk()
+	c.WrapOk()
+	c.WrapSome()
 	return g.full()
 }
 

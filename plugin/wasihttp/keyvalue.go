@@ -65,7 +65,7 @@ func bucketOpen(g *guest, c *abi.Call) error {
 		c.Result = c.ErrCase("no-such-store")
 		return nil
 	}
-	c.Result = c.Ok(c.Own(&bucket{Bucket: g.mod.services.Data}))
+	c.ReturnOkOwn(&bucket{Bucket: g.mod.services.Data})
 	return nil
 }
 
@@ -87,7 +87,7 @@ func bucketSet(_ *guest, c *abi.Call) error {
 	if err != nil {
 		return dataError(c, err)
 	}
-	c.Result = c.Ok()
+	c.ReturnOk()
 	return nil
 }
 
@@ -96,7 +96,7 @@ func bucketDelete(_ *guest, c *abi.Call) error {
 	if err != nil && !errors.Is(err, host.ErrNotFound) {
 		return dataError(c, err)
 	}
-	c.Result = c.Ok()
+	c.ReturnOk()
 	return nil
 }
 
@@ -228,7 +228,7 @@ func setMany(g *guest, c *abi.Call) error {
 			return dataError(c, err)
 		}
 	}
-	c.Result = c.Ok()
+	c.ReturnOk()
 	return nil
 }
 
@@ -243,7 +243,7 @@ func deleteMany(g *guest, c *abi.Call) error {
 			return dataError(c, err)
 		}
 	}
-	c.Result = c.Ok()
+	c.ReturnOk()
 	return nil
 }
 
@@ -256,7 +256,7 @@ func dataExpiring(g *guest, c *abi.Call) error {
 		return dataError(c, errLifetime)
 	}
 	s := g.mod.services
-	c.Result = c.Ok(c.Own(&bucket{Bucket: s.Store.Data.Bucket(s.Space, lifetime)}))
+	c.ReturnOkOwn(&bucket{Bucket: s.Store.Data.Bucket(s.Space, lifetime)})
 	return nil
 }
 

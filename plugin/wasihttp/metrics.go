@@ -40,7 +40,7 @@ func (m metric) record(g *guest, c *abi.Call) error {
 	if !ok {
 		return nil
 	}
-	c.Result = c.Ok()
+	c.ReturnOk()
 	return g.mod.services.Metrics.Record(id, c.Args[1].Num)
 }
 
@@ -49,7 +49,7 @@ func (m metric) adjust(g *guest, c *abi.Call) error {
 	if !ok {
 		return nil
 	}
-	c.Result = c.Ok()
+	c.ReturnOk()
 	return g.mod.services.Metrics.Increment(id, int64(c.Args[1].Num))
 }
 

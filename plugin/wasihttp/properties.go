@@ -93,7 +93,7 @@ func path(c *abi.Call) (string, bool) {
 }
 
 func propertyGet(g *guest, c *abi.Call) error {
-	c.Result = c.None()
+	c.ReturnNone()
 	ex := g.known()
 	name, ok := path(c)
 	if ex == nil || !ok {
@@ -132,13 +132,13 @@ func propertySet(g *guest, c *abi.Call) error {
 	case !ex.SetProperty(name, value):
 		c.Result = c.ErrCase("too-large")
 	default:
-		c.Result = c.Ok()
+		c.ReturnOk()
 	}
 	return nil
 }
 
 func metadataGet(g *guest, c *abi.Call) error {
-	c.Result = c.None()
+	c.ReturnNone()
 	ex := g.known()
 	if ex == nil {
 		return nil
@@ -167,7 +167,7 @@ func metadataSet(g *guest, c *abi.Call) error {
 	case !ex.SetMetadata(strings.Clone(namespace), strings.Clone(c.Args[1].Str), value):
 		c.Result = c.ErrCase("too-large")
 	default:
-		c.Result = c.Ok()
+		c.ReturnOk()
 	}
 	return nil
 }

@@ -44,7 +44,7 @@ func (g *guest) queue(c *abi.Call, q *queue, err error) error {
 		c.Result = c.Err(queueError(c, c.ResultType().Cases[1].Type, err))
 		return nil
 	}
-	c.Result = c.Ok(c.Own(q))
+	c.ReturnOkOwn(q)
 	return nil
 }
 
@@ -69,7 +69,7 @@ func queueResult(c *abi.Call, err error) error {
 		c.Result = c.Err(queueError(c, c.ResultType().Cases[1].Type, err))
 		return nil
 	}
-	c.Result = c.Ok()
+	c.ReturnOk()
 	return nil
 }
 

@@ -36,11 +36,14 @@ func schemeValue(c *abi.Call, t *canon.Type, scheme string) abi.Value {
 	return c.Case(t, "other", abi.String(scheme))
 }
 
-func optional(c *abi.Call, s string, ok bool) abi.Value {
+// returnOptional returns a string that may be absent.
+func returnOptional(c *abi.Call, s string, ok bool) {
 	if !ok {
-		return c.None()
+		c.ReturnNone()
+		return
 	}
-	return c.Some(abi.String(s))
+	c.ReturnString(s)
+	c.WrapSome()
 }
 
 func incomingRequestMethod(_ *guest, c *abi.Call) error {
@@ -51,45 +54,46 @@ func incomingRequestMethod(_ *guest, c *abi.Call) error {
 
 func incomingRequestPath(_ *guest, c *abi.Call) error {
 	path, ok := c.Args[0].Obj.(*incoming).header(":path")
-	c.Result = optional(c, path, ok)
+	returnOptional(c, path, ok)
 	return nil
 }
 
 func incomingRequestScheme(_ *guest, c *abi.Call) error {
 	scheme, ok := c.Args[0].Obj.(*incoming).header(":scheme")
-	c.Result = c.None()
+	c.ReturnNone()
 	if ok {
-		c.Result = c.Some(schemeValue(c, c.ResultType().Cases[1].Type, scheme))
+		c.Result = schemeValue(c, c.ResultType().Cases[1].Type, scheme)
+		c.WrapSome()
 	}
 	return nil
 }
 
 func incomingRequestAuthority(_ *guest, c *abi.Call) error {
 	authority, ok := c.Args[0].Obj.(*incoming).header(":authority")
-	c.Result = optional(c, authority, ok)
+	returnOptional(c, authority, ok)
 	return nil
 }
 
 func incomingHeaders(g *guest, c *abi.Call) error {
-	c.Result = c.Own(g.shownFields(c.Args[0].Obj.(*incoming).headers))
+	c.ReturnOwn(g.shownFields(c.Args[0].Obj.(*incoming).headers))
 	return g.full()
 }
 
 func incomingConsume(_ *guest, c *abi.Call) error {
 	m := c.Args[0].Obj.(*incoming)
 	if m.consumed {
-		c.Result = c.Err()
+		c.ReturnErr()
 		return nil
 	}
 	m.consumed = true
-	c.Result = c.Ok(c.Own(&m.body))
+	c.ReturnOkOwn(&m.body)
 	return nil
 }
 
 func newOutgoingRequest(g *guest, c *abi.Call) error {
 	o := g.make(plugin.Request, c.Args[0].Obj.(*fields))
 	o.method = "GET"
-	c.Result = c.Own(o)
+	c.ReturnOwn(o)
 	return nil
 }
 
@@ -97,7 +101,7 @@ func outgoingHeaders(g *guest, c *abi.Call) error {
 	o := c.Args[0].Obj.(*outgoing)
 	f := g.shared(o.fields)
 	f.immutable = true
-	c.Result = c.Own(f)
+	c.ReturnOwn(f)
 	return g.full()
 }
 
@@ -119,19 +123,19 @@ func outgoingRequestSetMethod(g *guest, c *abi.Call) error {
 	method, ok := methods[name]
 	if !ok {
 		if method = c.Args[1].Payload().Str; !validName(method) {
-			c.Result = c.Err()
+			c.ReturnErr()
 			return nil
 		}
 		method = g.text.String(method)
 	}
 	c.Args[0].Obj.(*outgoing).method = method
-	c.Result = c.Ok()
+	c.ReturnOk()
 	return nil
 }
 
 func outgoingRequestPath(_ *guest, c *abi.Call) error {
 	path := c.Args[0].Obj.(*outgoing).path
-	c.Result = optional(c, path.string, path.ok)
+	returnOptional(c, path.string, path.ok)
 	return nil
 }
 
@@ -141,7 +145,7 @@ func outgoingRequestSetPath(g *guest, c *abi.Call) error {
 
 func outgoingRequestAuthority(_ *guest, c *abi.Call) error {
 	authority := c.Args[0].Obj.(*outgoing).authority
-	c.Result = optional(c, authority.string, authority.ok)
+	returnOptional(c, authority.string, authority.ok)
 	return nil
 }
 
@@ -152,7 +156,7 @@ func outgoingRequestSetAuthority(g *guest, c *abi.Call) error {
 // setOption sets a part of a request that may be absent. Most often it is what
 // the exchange's request has in the pseudo header: then nothing is copied.
 func setOption(g *guest, c *abi.Call, o *option, pseudo string, valid func(string) bool) error {
-	c.Result = c.Ok()
+	c.ReturnOk()
 	if c.Args[1].Num == 0 {
 		*o = option{}
 		return nil
@@ -163,7 +167,7 @@ func setOption(g *guest, c *abi.Call, o *option, pseudo string, valid func(strin
 		return nil
 	}
 	if !valid(s) {
-		c.Result = c.Err()
+		c.ReturnErr()
 		return nil
 	}
 	*o = option{g.text.String(s), true}
@@ -172,16 +176,17 @@ func setOption(g *guest, c *abi.Call, o *option, pseudo string, valid func(strin
 
 func outgoingRequestScheme(_ *guest, c *abi.Call) error {
 	scheme := c.Args[0].Obj.(*outgoing).scheme
-	c.Result = c.None()
+	c.ReturnNone()
 	if scheme.ok {
-		c.Result = c.Some(schemeValue(c, c.ResultType().Cases[1].Type, scheme.string))
+		c.Result = schemeValue(c, c.ResultType().Cases[1].Type, scheme.string)
+		c.WrapSome()
 	}
 	return nil
 }
 
 func outgoingRequestSetScheme(g *guest, c *abi.Call) error {
 	o := c.Args[0].Obj.(*outgoing)
-	c.Result = c.Ok()
+	c.ReturnOk()
 	if c.Args[1].Num == 0 {
 		o.scheme = option{}
 		return nil
@@ -195,7 +200,7 @@ func outgoingRequestSetScheme(g *guest, c *abi.Call) error {
 	default:
 		s := v.Payload().Str
 		if !validScheme(s) {
-			c.Result = c.Err()
+			c.ReturnErr()
 			return nil
 		}
 		o.scheme = option{g.text.String(s), true}

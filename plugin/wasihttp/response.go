@@ -12,14 +12,14 @@ import (
 var errNoExchange = errors.New("there is no exchange at hand to answer")
 
 func incomingResponseStatus(_ *guest, c *abi.Call) error {
-	c.Result = abi.U64(c.Args[0].Obj.(*incoming).status())
+	c.ReturnNum(c.Args[0].Obj.(*incoming).status())
 	return nil
 }
 
 func newOutgoingResponse(g *guest, c *abi.Call) error {
 	o := g.make(plugin.Response, c.Args[0].Obj.(*fields))
 	o.status = 200
-	c.Result = c.Own(o)
+	c.ReturnOwn(o)
 	return nil
 }
 
@@ -31,11 +31,11 @@ func outgoingResponseStatus(_ *guest, c *abi.Call) error {
 func outgoingResponseSetStatus(_ *guest, c *abi.Call) error {
 	status := c.Args[1].Num
 	if status < 100 || status > 999 {
-		c.Result = c.Err()
+		c.ReturnErr()
 		return nil
 	}
 	c.Args[0].Obj.(*outgoing).status = status
-	c.Result = c.Ok()
+	c.ReturnOk()
 	return nil
 }
 
@@ -46,7 +46,7 @@ type outparam struct{}
 // no way to send them.
 func sendInformational(g *guest, c *abi.Call) error {
 	dropFields(g, c.Args[1].Obj.(*fields))
-	c.Result = c.Ok()
+	c.ReturnOk()
 	return nil
 }
 
@@ -109,28 +109,39 @@ func (f *futureResponse) ready(g *guest) bool {
 
 func futureResponseSubscribe(g *guest, c *abi.Call) error {
 	f := c.Args[0].Obj.(*futureResponse)
-	c.Result = c.Own(g.pollableFor(f, &f.children))
+	c.ReturnOwn(g.pollableFor(f, &f.children))
 	return g.full()
 }
 
 func futureResponseGet(g *guest, c *abi.Call) error {
 	f := c.Args[0].Obj.(*futureResponse)
-	c.Result = c.None()
+	c.ReturnNone()
 	if !f.ready(g) {
 		return g.idle()
 	}
 	if f.got {
-		c.Result = c.Some(c.Err())
+		c.ReturnErr()
+		c.WrapSome()
 		return nil
 	}
 	f.got = true
 	response, err := f.take(g)
 	if err != nil {
-		c.Result = c.Some(c.Ok(c.Err(codeOf(err).value(c, c.ResultType().Cases[1].Type.Cases[0].Type.Cases[1].Type))))
+		returnTakenError(c, err)
 		return nil
 	}
-	c.Result = c.Some(c.Ok(c.Ok(c.Own(response))))
+	c.ReturnOkOwn(response)
+	c.WrapOk()
+	c.WrapSome()
 	return nil
+}
+
+// returnTakenError returns the error that has come in place of what a future of
+// messages or trailers was for.
+func returnTakenError(c *abi.Call, err error) {
+	c.Result = c.Err(codeOf(err).value(c, c.ResultType().Cases[1].Type.Cases[0].Type.Cases[1].Type))
+	c.WrapOk()
+	c.WrapSome()
 }
 
 // take is the response, which has arrived.

@@ -86,7 +86,7 @@ func (s *outputStream) put(g *guest, c *abi.Call, contents string) error {
 	b := s.body
 	if b == nil {
 		s.log.write(g, contents)
-		c.Result = c.Ok()
+		c.ReturnOk()
 		return nil
 	}
 	if b.aborted {
@@ -103,7 +103,7 @@ func (s *outputStream) put(g *guest, c *abi.Call, contents string) error {
 	}
 	b.forward(g, contents)
 	b.decide(g)
-	c.Result = c.Ok()
+	c.ReturnOk()
 	return nil
 }
 
@@ -190,13 +190,13 @@ func streamSkip(g *guest, c *abi.Call) error {
 
 func inputSubscribe(g *guest, c *abi.Call) error {
 	s := c.Args[0].Obj.(*inputStream)
-	c.Result = c.Own(g.pollableFor(s, &s.children))
+	c.ReturnOwn(g.pollableFor(s, &s.children))
 	return g.full()
 }
 
 func outputSubscribe(g *guest, c *abi.Call) error {
 	s := c.Args[0].Obj.(*outputStream)
-	c.Result = c.Own(g.pollableFor(s, &s.children))
+	c.ReturnOwn(g.pollableFor(s, &s.children))
 	return g.full()
 }
 
@@ -249,7 +249,7 @@ func streamFlush(g *guest, c *abi.Call) error {
 	if s.body != nil && s.body.aborted {
 		return streamClosed(c)
 	}
-	c.Result = c.Ok()
+	c.ReturnOk()
 	return nil
 }
 
@@ -303,7 +303,8 @@ func streamSplice(g *guest, c *abi.Call) error {
 	if canJoin(to, from, n) {
 		to.body.join(from.body)
 		to.body.decide(g)
-		c.Result = c.Ok(abi.U64(uint64(max(0, from.body.length))))
+		c.ReturnNum(uint64(max(0, from.body.length)))
+		c.WrapOk()
 		return nil
 	}
 	room, err := to.permit(g)
@@ -338,7 +339,7 @@ func (s *outputStream) splice(g *guest, c *abi.Call, chunk plugin.Chunk) error {
 	}
 	b.push(chunk)
 	b.decide(g)
-	c.Result = c.Ok()
+	c.ReturnOk()
 	return nil
 }
 

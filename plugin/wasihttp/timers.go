@@ -164,7 +164,7 @@ func timerSet(g *guest, c *abi.Call) error {
 	case !g.mod.timers.arm(name, after, period):
 		c.Result = c.ErrCase("too-many")
 	default:
-		c.Result = c.Ok()
+		c.ReturnOk()
 	}
 	return nil
 }
