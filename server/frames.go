@@ -35,6 +35,7 @@ type frames struct {
 var (
 	_ extprocv3.ExternalProcessor_ProcessServer = (*frames)(nil)
 	_ turned                                    = (*frames)(nil)
+	_ encoder                                   = (*frames)(nil)
 )
 
 // Turn implements rpc.Call.
@@ -88,6 +89,8 @@ func (f *frames) Send(resp *extprocv3.ProcessingResponse) error {
 	}
 	return f.Stream.Send(b[:at], body, b[at:])
 }
+
+func (*frames) encodes() {}
 
 // Context implements grpc.ServerStream.
 func (f *frames) Context() context.Context { return f.Stream }

@@ -69,6 +69,7 @@ type grpcStream struct{ grpc.ServerStream }
 var (
 	_ extprocv3.ExternalProcessor_ProcessServer = grpcStream{}
 	_ reader                                    = grpcStream{}
+	_ encoder                                   = grpcStream{}
 )
 
 // Read implements reader.
@@ -76,6 +77,8 @@ func (s grpcStream) Read(m *codec.Message) error { return s.RecvMsg(m) }
 
 // Send implements extprocv3.ExternalProcessor_ProcessServer.
 func (s grpcStream) Send(resp *extprocv3.ProcessingResponse) error { return s.SendMsg(resp) }
+
+func (grpcStream) encodes() {}
 
 // Recv implements extprocv3.ExternalProcessor_ProcessServer.
 func (grpcStream) Recv() (*extprocv3.ProcessingRequest, error) { return nil, errUnused }

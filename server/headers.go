@@ -42,10 +42,16 @@ var errTooLarge = errors.New("too large")
 // older `append`: both are set, alike, for clients that heed the newer one. A
 // set without append replaces all values of a name.
 func mutation(from, to plugin.Headers, at place) (m *extprocv3.HeaderMutation, rejected int, err error) {
+	return new(difference).mutation(from, to, at)
+}
+
+// mutation is the function in memory that is there. It is used once.
+func (d *difference) mutation(from, to plugin.Headers, at place) (m *extprocv3.HeaderMutation, rejected int, err error) {
 	if unchanged(from, to) {
 		return lengthOnly(from, at), 0, nil
 	}
-	d := newDifference(at)
+	d.at = at
+	d.m.SetHeaders, d.m.RemoveHeaders = d.sets[:0], d.removes[:0]
 	a, b := from, to
 	if !at.newBody {
 		a, b = rest(from, to)
@@ -141,12 +147,6 @@ type difference struct {
 }
 
 const fewChanges = 3
-
-func newDifference(at place) *difference {
-	d := &difference{at: at}
-	d.m.SetHeaders, d.m.RemoveHeaders = d.sets[:0], d.removes[:0]
-	return d
-}
 
 // name renders what became of one name.
 func (d *difference) name(name string, was, is []plugin.Field) {

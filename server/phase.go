@@ -38,7 +38,7 @@ var rows = [2][3]row{
 }
 
 func headersRow(d plugin.Direction) row {
-	a := newHeadersAnswer(d)
+	a := new(headersAnswer).to(d)
 	a.headers.Response = nil
 	return row{plain: &a.resp}
 }
@@ -50,10 +50,11 @@ type headersAnswer struct {
 	response extprocv3.ProcessingResponse_ResponseHeaders
 	headers  extprocv3.HeadersResponse
 	common   extprocv3.CommonResponse
+	changes  difference
 }
 
-func newHeadersAnswer(d plugin.Direction) *headersAnswer {
-	a := &headersAnswer{}
+// to makes an answer of memory that is all zero.
+func (a *headersAnswer) to(d plugin.Direction) *headersAnswer {
 	a.headers.Response = &a.common
 	if d == plugin.Request {
 		a.request.RequestHeaders, a.resp.Response = &a.headers, &a.request
@@ -61,6 +62,25 @@ func newHeadersAnswer(d plugin.Direction) *headersAnswer {
 		a.response.ResponseHeaders, a.resp.Response = &a.headers, &a.response
 	}
 	return a
+}
+
+// encoder is a stream that has encoded an answer when Send returns: its memory may be
+// used again.
+type encoder interface{ encodes() }
+
+// newAnswer is an answer to headers that doneWith is called with once it is sent.
+func (p *process) newAnswer(d plugin.Direction) *headersAnswer {
+	if a, ok := p.answers.Get().(*headersAnswer); ok {
+		return a.to(d)
+	}
+	return new(headersAnswer).to(d)
+}
+
+func (p *process) doneWith(a *headersAnswer) {
+	if _, ok := p.in.stream.(encoder); ok {
+		*a = headersAnswer{}
+		p.answers.Put(a)
+	}
 }
 
 func bodyRow(wrap func(*extprocv3.BodyResponse) *extprocv3.ProcessingResponse) row {

@@ -65,7 +65,8 @@ func (p *process) fetch(h *half) error {
 		p.chain.Learn()
 		p.modes.ask(plugin.Response, buffered)
 		h.headers = held
-		answer := newHeadersAnswer(h.Direction)
+		answer := p.newAnswer(h.Direction)
+		defer p.doneWith(answer)
 		answer.headers.Response = nil
 		answer.resp.ModeOverride = p.modes.override()
 		return p.send(&answer.resp)
@@ -143,7 +144,8 @@ func (p *process) askNow() error {
 // answerHeaders sends the answer to the headers, unless their body must come with
 // it and is not whole yet.
 func (p *process) answerHeaders(h *half) (moved bool, err error) {
-	answer := newHeadersAnswer(h.Direction)
+	answer := p.newAnswer(h.Direction)
+	defer p.doneWith(answer)
 	common := &answer.common
 	newBody, ask, override := false, false, false
 	if h.replaced() {
@@ -160,7 +162,7 @@ func (p *process) answerHeaders(h *half) (moved bool, err error) {
 	}
 	// The mutation comes first: if it fails, nothing must have been asked for that
 	// the answer then doesn't ask for.
-	if common.HeaderMutation, err = p.mutation(h, newBody); err != nil {
+	if common.HeaderMutation, err = p.mutation(&answer.changes, h, newBody); err != nil {
 		return moved, err
 	}
 	if ask {
@@ -182,13 +184,13 @@ func (p *process) answerHeaders(h *half) (moved bool, err error) {
 	return moved, p.send(&answer.resp)
 }
 
-// mutation is what the guest made of the headers.
-func (p *process) mutation(h *half, newBody bool) (*extprocv3.HeaderMutation, error) {
+// mutation is what the guest made of the headers, in memory that is used once.
+func (p *process) mutation(d *difference, h *half, newBody bool) (*extprocv3.HeaderMutation, error) {
 	to := h.msg.Original
 	if h.msg.Released {
 		to = h.msg.Headers
 	}
-	m, rejected, err := mutation(h.msg.Original, to, h.place(plugin.HeadersPart, newBody))
+	m, rejected, err := d.mutation(h.msg.Original, to, h.place(plugin.HeadersPart, newBody))
 	p.reject(rejected, "header mutations")
 	return m, err
 }
@@ -293,7 +295,7 @@ func (p *process) answerChunks(h *half) (moved bool, err error) {
 // buffered body must have the length that the headers say.
 func (p *process) release(h *half, common *extprocv3.CommonResponse) error {
 	h.pay()
-	m, err := p.mutation(h, common.BodyMutation != nil)
+	m, err := p.mutation(new(difference), h, common.BodyMutation != nil)
 	if err != nil {
 		return err
 	}
@@ -324,7 +326,7 @@ func (p *process) answerTrailers(h *half) error {
 	}
 	if h.headers == held {
 		// No body came to change the headers with.
-		m, err := p.mutation(h, false)
+		m, err := p.mutation(new(difference), h, false)
 		if err != nil {
 			return err
 		}

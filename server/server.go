@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"errors"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -64,6 +65,7 @@ type Service struct {
 	end       ending
 	memory    memory
 	live      atomic.Int64 // streams
+	answers   sync.Pool    // of headersAnswers that are all zero
 }
 
 // New makes a service of the plugins that are current at any time.

@@ -11,7 +11,7 @@ import (
 // and two allocations of the client's. Under the race detector pools lose things, so it
 // is not counted there.
 func TestExchangeAllocations(t *testing.T) {
-	const most = 20
+	const most = 16
 	for name, path := range plugins {
 		x := serveExchanges(t, path, 0)
 		n := testing.AllocsPerRun(100, func() {
