@@ -15,7 +15,7 @@ import (
 
 // TestFaultSpoilsOnlyItsExchange sends faulty requests among ordinary ones.
 func TestFaultSpoilsOnlyItsExchange(t *testing.T) {
-	const timeout = 300 * time.Millisecond
+	const timeout = time.Second
 	limits := fields{"limits": fields{"timeout": timeout.String(), "memory": "64Mi"}}
 	tests := []struct {
 		guest, path string

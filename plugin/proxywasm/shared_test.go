@@ -72,7 +72,7 @@ func far(t *testing.T, d *distant, timeout time.Duration) (*ABI, func(*plugin.Sp
 
 // TestStoreWaits: waiting for a store is not running time, but doesn't go on for ever.
 func TestStoreWaits(t *testing.T) {
-	const delay = 100 * time.Millisecond
+	const delay = 200 * time.Millisecond
 	a, spec := far(t, &distant{delay: delay}, delay)
 	answered, refused := 0, 0
 	m, _ := perform(t, a, script{onRequestHeaders: func(p *player) uint32 {
