@@ -43,9 +43,10 @@ func calls(t *testing.T, s *host.Store) map[string]func() error {
 	}
 }
 
-// unavailable makes all calls, which must fail within a time.
-func unavailable(t *testing.T, s *host.Store, within time.Duration) {
+// unavailable makes all calls, which must fail before their timeout of 10 s.
+func unavailable(t *testing.T, s *host.Store) {
 	t.Helper()
+	const within = 5 * time.Second
 	for name, call := range calls(t, s) {
 		began := time.Now()
 		is(t, name, call(), host.ErrUnavailable)
@@ -115,9 +116,9 @@ func gone(t *testing.T, server Server, open opener) {
 	s := open(t, server.URL(), 10*time.Second, &log)
 	put(t, bucket(t, s, 0), "k", "acknowledged")
 	server.Stop()
-	unavailable(t, s, 5*time.Second) // a connection that has ended is noticed before the timeout
+	unavailable(t, s) // a connection that has ended is noticed before the timeout
 	for range 100 {
-		unavailable(t, s, 5*time.Second) // at once, on any machine
+		unavailable(t, s) // at once, on any machine
 	}
 	log.once(t, lostText)
 	server.Start(t)
@@ -157,7 +158,7 @@ func notThereYet(t *testing.T, server Server, open opener) {
 	server.Stop()
 	var log lines
 	s := open(t, at, 10*time.Second, &log)
-	unavailable(t, s, 5*time.Second)
+	unavailable(t, s)
 	log.once(t, lostText)
 	server.Start(t)
 	wait(t, "the store answers", func() bool { return bucket(t, s, 0).Put(t.Context(), "k", []byte("x"), host.Always) == nil })
@@ -165,7 +166,7 @@ func notThereYet(t *testing.T, server Server, open opener) {
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
-	unavailable(t, s, 5*time.Second)
+	unavailable(t, s)
 	log.once(t, backText)
 }
 
