@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/tetratelabs/wazero/api"
-
 	"github.com/extproc/extproc/abi/binary"
 	"github.com/extproc/extproc/abi/canon"
 	"github.com/extproc/extproc/abi/core"
@@ -93,7 +91,7 @@ func (f *flattener) taskReturn(s *scope, d binary.Canon) error {
 
 func (b *taskReturn) coreType() core.FuncType { return b.typ }
 
-func (b *taskReturn) Call(ctx context.Context, _ api.Module, stack []uint64) {
+func (b *taskReturn) Call(ctx context.Context, stack []uint64) {
 	in := caller(ctx)
 	in.leave(b.comp)
 	t := in.task
@@ -132,8 +130,8 @@ func newAsyncLower(l *guestLower) (*asyncLower, error) {
 	return &asyncLower{*l}, nil
 }
 
-func (l *asyncLower) Call(ctx context.Context, _ api.Module, stack []uint64) {
-	l.guestLower.Call(ctx, nil, stack)
+func (l *asyncLower) Call(ctx context.Context, stack []uint64) {
+	l.guestLower.Call(ctx, stack)
 	stack[0] = stateReturned
 }
 
@@ -147,7 +145,7 @@ type asyncBuiltin struct {
 
 func (b *asyncBuiltin) coreType() core.FuncType { return b.typ }
 
-func (b *asyncBuiltin) Call(ctx context.Context, _ api.Module, _ []uint64) {
+func (b *asyncBuiltin) Call(ctx context.Context, _ []uint64) {
 	in := caller(ctx)
 	in.leave(b.comp)
 	in.trap(trapf("%s: asynchronous built-ins (WASI 0.3) are not supported yet", b.name))

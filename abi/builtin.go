@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/tetratelabs/wazero/api"
-
 	"github.com/extproc/extproc/abi/binary"
 	"github.com/extproc/extproc/abi/canon"
 	"github.com/extproc/extproc/abi/core"
@@ -38,7 +36,7 @@ func (b *contextGet) coreType() core.FuncType {
 	return core.FuncType{Results: []core.ValType{b.typ}}
 }
 
-func (b *contextGet) Call(ctx context.Context, _ api.Module, stack []uint64) {
+func (b *contextGet) Call(ctx context.Context, stack []uint64) {
 	in := caller(ctx)
 	stack[0] = in.storage[b.slot]
 }
@@ -53,7 +51,7 @@ func (b *contextSet) coreType() core.FuncType {
 	return core.FuncType{Params: []core.ValType{b.typ}}
 }
 
-func (b *contextSet) Call(ctx context.Context, _ api.Module, stack []uint64) {
+func (b *contextSet) Call(ctx context.Context, stack []uint64) {
 	in := caller(ctx)
 	in.storage[b.slot] = stack[0]
 }
@@ -68,7 +66,7 @@ type backpressure struct {
 
 func (b *backpressure) coreType() core.FuncType { return core.FuncType{} }
 
-func (b *backpressure) Call(ctx context.Context, _ api.Module, _ []uint64) {
+func (b *backpressure) Call(ctx context.Context, _ []uint64) {
 	in := caller(ctx)
 	c := &in.comps[b.comp.id]
 	c.backpressure += b.delta

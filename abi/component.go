@@ -226,7 +226,7 @@ func (c *compilation) compileHost(ctx context.Context) error {
 	b := c.engine.runtime.NewHostModuleBuilder("host")
 	for i, s := range c.plan.slots {
 		t := s.coreType()
-		b.NewFunctionBuilder().WithGoModuleFunction(s, apiTypes(t.Params), apiTypes(t.Results)).Export(strconv.Itoa(i))
+		b.NewFunctionBuilder().WithGoFunction(s, apiTypes(t.Params), apiTypes(t.Results)).Export(strconv.Itoa(i))
 	}
 	var err error
 	if c.hostCode, err = b.Compile(ctx); err != nil {

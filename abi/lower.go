@@ -3,8 +3,6 @@ package abi
 import (
 	"context"
 
-	"github.com/tetratelabs/wazero/api"
-
 	"github.com/extproc/extproc/abi/canon"
 	"github.com/extproc/extproc/abi/core"
 )
@@ -35,7 +33,7 @@ func (f *flattener) hostLower(fn *hostFunc, opts *options, sig *canon.Signature)
 
 func (l *hostLower) coreType() core.FuncType { return lowerType(&l.sig) }
 
-func (l *hostLower) Call(ctx context.Context, _ api.Module, stack []uint64) {
+func (l *hostLower) Call(ctx context.Context, stack []uint64) {
 	in := caller(ctx)
 	if c := &in.comps[l.comp]; !c.mayLeave && !(c.reallocating && l.lenient && !in.linked.strict) {
 		in.trap(errLeave)
@@ -82,7 +80,7 @@ func newGuestLower(fn *lift, opts *options, sig *canon.Signature) *guestLower {
 
 func (l *guestLower) coreType() core.FuncType { return l.typ }
 
-func (l *guestLower) Call(ctx context.Context, _ api.Module, stack []uint64) {
+func (l *guestLower) Call(ctx context.Context, stack []uint64) {
 	in := caller(ctx)
 	in.leave(l.opts.comp)
 	if !in.enter(l.enter) {

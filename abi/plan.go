@@ -120,5 +120,5 @@ type hostType struct {
 // built-in. Call ends the guest by panicking with a *Trap (Instance.trap).
 type slot interface {
 	coreType() core.FuncType
-	api.GoModuleFunction
+	api.GoFunction
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/tetratelabs/wazero/api"
-
 	"github.com/extproc/extproc/abi/binary"
 	"github.com/extproc/extproc/abi/canon"
 	"github.com/extproc/extproc/abi/core"
@@ -61,7 +59,7 @@ type resourceNew struct {
 
 func (b *resourceNew) coreType() core.FuncType { return typeI32I32 }
 
-func (b *resourceNew) Call(ctx context.Context, _ api.Module, stack []uint64) {
+func (b *resourceNew) Call(ctx context.Context, stack []uint64) {
 	in := caller(ctx)
 	c := in.leave(b.comp)
 	i, err := c.table.New(b.resource, uint32(stack[0]), nil)
@@ -80,7 +78,7 @@ type resourceRep struct {
 
 func (b *resourceRep) coreType() core.FuncType { return typeI32I32 }
 
-func (b *resourceRep) Call(ctx context.Context, _ api.Module, stack []uint64) {
+func (b *resourceRep) Call(ctx context.Context, stack []uint64) {
 	in := caller(ctx)
 	rep, _, err := in.comps[b.comp.id].table.Rep(b.resource, uint32(stack[0]))
 	if err != nil {
@@ -99,7 +97,7 @@ type resourceDrop struct {
 
 func (b *resourceDrop) coreType() core.FuncType { return core.FuncType{Params: oneI32} }
 
-func (b *resourceDrop) Call(ctx context.Context, _ api.Module, stack []uint64) {
+func (b *resourceDrop) Call(ctx context.Context, stack []uint64) {
 	in := caller(ctx)
 	c := in.leave(b.comp)
 	own, rep, obj, err := c.table.Drop(b.resource, uint32(stack[0]))
