@@ -203,6 +203,9 @@ func (p *process) leaves() bool {
 // receive waits for the next message. If the bell is rung before, or due has come, the
 // exchange goes on on another goroutine, and the error is errElsewhere.
 func (p *process) receive(bell *plugin.Bell, due plugin.Instant) (*codec.Message, error) {
+	if bell.Still() {
+		return nil, nil
+	}
 	p.sleep(due)
 	if bell != nil {
 		bell.Listen((*receiving)(p))
