@@ -149,8 +149,17 @@ func (h *half) whole(n int) bool {
 // replaced says whether the body is the guest's instead of the one that came.
 func (h *half) replaced() bool { return h.msg.Released && h.msg.Plan == plugin.Replaced }
 
-// pay notes that the headers have had the answer that decides about them.
-func (h *half) pay() { h.headers, h.msg.Taken = paid, true }
+// pay notes that the headers have had the answer that decides about them. If it has
+// the body cut, what has come of that is owed no other.
+func (h *half) pay() {
+	h.headers, h.msg.Taken = paid, true
+	if h.cut {
+		h.chunks = nil
+		if h.trailers == owed {
+			h.trailers = paid
+		}
+	}
+}
 
 // row is the phase of one part of this half.
 func (h *half) row(part plugin.Part) *row { return &rows[h.Direction][part] }
