@@ -17,14 +17,8 @@ type Body struct {
 	Trailers Headers
 }
 
-// Chunk is a piece of a body, and the memory that it was lent from, or nil.
-type Chunk struct {
-	Bytes []byte
-	From  *buffer.Buffer
-}
-
-// Done gives back what nobody looks at any more. It need not be called.
-func (c Chunk) Done() { c.From.Return(len(c.Bytes)) }
+// Chunk is a piece of a body, which may have been lent.
+type Chunk = buffer.Chunk
 
 // Push appends a chunk, which the queue then owns. Empty chunks vanish.
 func (b *Body) Push(chunk []byte) { b.PushChunk(Chunk{Bytes: chunk}) }
@@ -77,7 +71,7 @@ func (b *Body) TakeChunk(n int) Chunk {
 	if n >= len(first.Bytes) {
 		return b.PopChunk()
 	}
-	chunk := Chunk{first.Bytes[:n:n], first.From}
+	chunk := Chunk{Bytes: first.Bytes[:n:n], From: first.From}
 	first.Bytes = first.Bytes[n:]
 	b.size -= n
 	b.taken = true

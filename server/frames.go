@@ -62,8 +62,8 @@ func (f *frames) Poll() (*codec.Message, bool, error) {
 	}
 	f.message, err = codec.Read(b.Bytes)
 	if len(f.message.Body) > 0 { // whoever is done with that is done with all
-		b.In.Lend(len(f.message.Body))
-		f.message.In = b.In
+		b.From.Lend(len(f.message.Body))
+		f.message.In = b.From
 	}
 	return &f.message, true, err
 }

@@ -51,6 +51,23 @@ func (b *Buffer) Lend(n int) {
 	}
 }
 
+// Chunk is bytes, and the memory that they are in if that is to be given back, or nil.
+type Chunk struct {
+	Bytes []byte
+	From  *Buffer
+}
+
+// Room is an empty chunk with room for n bytes.
+func Room(n int) Chunk {
+	if b := New(n); b != nil {
+		return Chunk{b.memory[:0], b}
+	}
+	return Chunk{Bytes: make([]byte, 0, n)}
+}
+
+// Done gives back what nobody looks at any more. It need not be called.
+func (c Chunk) Done() { c.From.Return(len(c.Bytes)) }
+
 var spoils atomic.Bool
 
 // Spoil has all that is given back overwritten from now on, for tests: who still looks

@@ -163,7 +163,7 @@ func (b *outgoingBody) write(s string) {
 	b.written += int64(len(s))
 	for len(s) > 0 {
 		if b.stage.Bytes == nil && len(s) >= chunkSize {
-			b.stage = room(len(s))
+			b.stage = buffer.Room(len(s))
 			b.stage.Bytes = append(b.stage.Bytes, s...)
 			b.unstage()
 			return
@@ -177,14 +177,6 @@ func (b *outgoingBody) write(s string) {
 	}
 }
 
-// room is an empty chunk with room for n bytes.
-func room(n int) plugin.Chunk {
-	if lent := buffer.New(n); lent != nil {
-		return plugin.Chunk{Bytes: lent.Memory()[:0], From: lent}
-	}
-	return plugin.Chunk{Bytes: make([]byte, 0, n)}
-}
-
 // grow makes room for n bytes more, of which there are no more than chunkSize then.
 // What is written in parts goes on being so: a few steps lead to the whole.
 func grow(stage plugin.Chunk, n int) plugin.Chunk {
@@ -192,7 +184,7 @@ func grow(stage plugin.Chunk, n int) plugin.Chunk {
 	if cap(have)-len(have) >= n {
 		return stage
 	}
-	more := room(min(max(firstStage, len(have)+n, 4*cap(have)), chunkSize))
+	more := buffer.Room(min(max(firstStage, len(have)+n, 4*cap(have)), chunkSize))
 	more.Bytes = append(more.Bytes, have...)
 	stage.From.Lend(len(have))
 	stage.Done()

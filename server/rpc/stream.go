@@ -27,10 +27,10 @@ type Stream struct {
 	fields []hpack.HeaderField
 	call   Call
 
-	queue   []Message  // that have come
-	first   [1]Message // room for one of them
-	queued  int64      // their bytes
-	message Message    // that is coming
+	queue   []buffer.Chunk  // that have come
+	first   [1]buffer.Chunk // room for one of them
+	queued  int64           // their bytes
+	message buffer.Chunk    // that is coming
 	prefix  [prefixSize]byte
 	have    int   // bytes of the prefix and the message that is coming
 	owed    int64 // bytes that came and that the client has not been credited
@@ -55,12 +55,6 @@ type Stream struct {
 	meta     context.Context // made when it is asked for
 }
 
-// Message is a message, and the memory that it is in if it is to be given back.
-type Message struct {
-	Bytes []byte
-	In    *buffer.Buffer
-}
-
 // prefixSize is the size of what precedes a message: a flag and its length
 // (PROTOCOL-HTTP2.md, Length-Prefixed-Message).
 const prefixSize = 5
@@ -71,16 +65,16 @@ var errGone = status.FromContextError(context.Canceled).Err()
 // Poll is the next message, of which the caller becomes the owner; ok is false if
 // there is none yet. The error is io.EOF when the client has sent its last, and one
 // of package status otherwise.
-func (s *Stream) Poll() (message Message, ok bool, err error) {
+func (s *Stream) Poll() (message buffer.Chunk, ok bool, err error) {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
 	s.waiting = false
 	switch {
 	case s.err != nil:
-		return Message{}, true, status.FromContextError(s.err).Err()
+		return buffer.Chunk{}, true, status.FromContextError(s.err).Err()
 	case len(s.queue) > 0:
 		message = s.queue[0]
-		s.queue[0] = Message{}
+		s.queue[0] = buffer.Chunk{}
 		if s.queue = s.queue[1:]; len(s.queue) == 0 {
 			s.queue = s.first[:0]
 		}
@@ -88,13 +82,13 @@ func (s *Stream) Poll() (message Message, ok bool, err error) {
 		s.credit(s.queued + int64(s.have))
 		return message, true, nil
 	case s.broken != nil:
-		return Message{}, true, s.broken
+		return buffer.Chunk{}, true, s.broken
 	case s.ended:
-		return Message{}, true, io.EOF
+		return buffer.Chunk{}, true, io.EOF
 	}
 	s.waiting, s.news = true, false
 	s.credit(0) // or a message larger than the window would never be whole
-	return Message{}, false, nil
+	return buffer.Chunk{}, false, nil
 }
 
 // Recv is Poll that waits.
@@ -182,30 +176,22 @@ func (s *Stream) assemble(data []byte) []byte {
 			return nil
 		}
 		// No more is set aside than a window, whatever length the client claims.
-		s.message = room(min(int(size), int(s.c.srv.opts.Window)))
+		s.message = buffer.Room(min(int(size), int(s.c.srv.opts.Window)))
 	}
 	size := int(binary.BigEndian.Uint32(s.prefix[1:]))
 	b := s.message.Bytes
 	n := min(size-len(b), len(data))
 	if len(b)+n > cap(b) {
-		s.message = Message{Bytes: append(make([]byte, 0, min(size, 4*len(b))), b...)}
+		s.message = buffer.Chunk{Bytes: append(make([]byte, 0, min(size, 4*len(b))), b...)}
 	}
 	s.message.Bytes = append(s.message.Bytes, data[:n]...)
 	s.have += n
 	if len(s.message.Bytes) == size {
 		s.queue = append(s.queue, s.message)
 		s.queued += int64(size + prefixSize)
-		s.message, s.have = Message{}, 0
+		s.message, s.have = buffer.Chunk{}, 0
 	}
 	return data[n:]
-}
-
-// room is an empty message that has room for n bytes.
-func room(n int) Message {
-	if b := buffer.New(n); b != nil {
-		return Message{b.Memory()[:0], b}
-	}
-	return Message{Bytes: make([]byte, 0, n)}
 }
 
 // start says whether the call may take turns. While too many are under way, of this
@@ -229,7 +215,7 @@ func (s *Stream) start() bool {
 // cut ends the stream for its handler.
 func (s *Stream) cut() {
 	s.gone = true
-	s.queue, s.message = nil, Message{}
+	s.queue, s.message = nil, buffer.Chunk{}
 	s.cancel(context.Canceled)
 }
 
