@@ -36,9 +36,8 @@ const (
 )
 
 // GRPCOptions are what a gRPC server needs for this service: without them it can't read
-// a message. A stream is an
-// exchange, and all of a proxy's share one connection: a low limit of streams
-// would fail requests.
+// a message. A stream is an exchange, and all of a proxy's share one connection: a low
+// limit of streams would fail requests.
 func GRPCOptions() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.MaxConcurrentStreams(math.MaxUint32),

@@ -223,9 +223,6 @@ type scripted struct {
 func (m *scripted) Start(ex *plugin.Exchange) (plugin.Guest, error) {
 	name, _ := ex.Request.Original.Get(cmp.Or(m.header, "x-do"))
 	body, ok := scripts[string(name)]
-	if string(name) == "woken" {
-		body, ok = rouses, true
-	}
 	if !ok {
 		body = scripts["pass"]
 	}

@@ -110,6 +110,7 @@ func TestPatience(t *testing.T) {
 		// read can't.
 		ends bool
 		mode [2]bodyMode
+		does func(*script) error // none of the scripts
 		talk string
 	}{
 		{name: "idle", opts: idle, talk: `
@@ -233,8 +234,8 @@ func TestPatience(t *testing.T) {
 			< qh
 			> rh :status: 200 eos
 			< rh`},
-		{name: "waiting for the proxy alone, and woken", opts: Options{MessageTimeout: time.Minute}, talk: `
-			> qh x-do: woken eos
+		{name: "waiting for the proxy alone, and woken", opts: Options{MessageTimeout: time.Minute}, does: rouses, talk: `
+			> qh eos
 			< qh =x-woken: 1
 			> rh :status: 200 eos
 			< rh =x-woken: 2`},
@@ -250,7 +251,8 @@ func TestPatience(t *testing.T) {
 			if c.open {
 				strategy = plugin.FailOpen
 			}
-			cur, _ := current(t, strategy)
+			cur, module := current(t, strategy)
+			module.does = c.does
 			set := cur.Acquire()
 			set.Plugins[0].Spec.Limits.Exchange = c.exchange
 			_ = set.Release()

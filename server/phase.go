@@ -70,10 +70,7 @@ type encoder interface{ encodes() }
 
 // newAnswer is an answer to headers that doneWith is called with once it is sent.
 func (p *process) newAnswer(d plugin.Direction) *headersAnswer {
-	if a, ok := p.answers.Get().(*headersAnswer); ok {
-		return a.to(d)
-	}
-	return new(headersAnswer).to(d)
+	return p.answers.Get().(*headersAnswer).to(d)
 }
 
 func (p *process) doneWith(a *headersAnswer) {

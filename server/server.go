@@ -77,6 +77,7 @@ func New(current *plugin.Current, opts Options) *Service {
 		current:   current,
 		tracer:    opts.Tracer,
 		end:       ending{over: make(chan struct{})},
+		answers:   sync.Pool{New: func() any { return new(headersAnswer) }},
 	}
 	s.memory.most = cmp.Or(opts.Bodies, 1<<30)
 	if s.log == nil {
