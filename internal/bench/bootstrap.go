@@ -14,6 +14,15 @@ import (
 // tree is decoded YAML.
 type tree = map[string]any
 
+// configuration is that of an Envoy, with listeners as far as they matter.
+type configuration[Listener any] struct {
+	Admin  tree `yaml:"admin" json:"admin"`
+	Static struct {
+		Listeners []Listener `yaml:"listeners" json:"listeners"`
+		Clusters  []tree     `yaml:"clusters" json:"clusters"`
+	} `yaml:"static_resources" json:"static_resources"`
+}
+
 // withoutServer is the configuration that the others have, but with Envoy's own wasm
 // filter where theirs is ext_proc, or with none.
 func withoutServer(where envoy.Options, wasm string) ([]byte, error) {
@@ -21,22 +30,16 @@ func withoutServer(where envoy.Options, wasm string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	var boot struct {
-		Admin  tree `yaml:"admin" json:"admin"`
-		Static struct {
-			Listeners []struct {
-				Name    string `yaml:"name" json:"name"`
-				Address tree   `yaml:"address" json:"address"`
-				Chains  []struct {
-					Filters []struct {
-						Name   string `yaml:"name" json:"name"`
-						Config tree   `yaml:"typed_config" json:"typed_config"`
-					} `yaml:"filters" json:"filters"`
-				} `yaml:"filter_chains" json:"filter_chains"`
-			} `yaml:"listeners" json:"listeners"`
-			Clusters []tree `yaml:"clusters" json:"clusters"`
-		} `yaml:"static_resources" json:"static_resources"`
-	}
+	var boot configuration[struct {
+		Name    string `yaml:"name" json:"name"`
+		Address tree   `yaml:"address" json:"address"`
+		Chains  []struct {
+			Filters []struct {
+				Name   string `yaml:"name" json:"name"`
+				Config tree   `yaml:"typed_config" json:"typed_config"`
+			} `yaml:"filters" json:"filters"`
+		} `yaml:"filter_chains" json:"filter_chains"`
+	}]
 	if err := yaml.Unmarshal(generated, &boot); err != nil {
 		return nil, err
 	}
@@ -73,15 +76,9 @@ func inside(path string) tree {
 
 // balanced has Envoy deal its connections out to its workers. All would be one worker's
 // otherwise, as nobody else does it for a Unix socket, and the other processor idle.
-func balanced(bootstrap []byte) ([]byte, error) {
-	var boot struct {
-		Admin  tree `yaml:"admin" json:"admin"`
-		Static struct {
-			Listeners []tree `yaml:"listeners" json:"listeners"`
-			Clusters  []tree `yaml:"clusters" json:"clusters"`
-		} `yaml:"static_resources" json:"static_resources"`
-	}
-	if err := yaml.Unmarshal(bootstrap, &boot); err != nil {
+func balanced(generated []byte) ([]byte, error) {
+	var boot configuration[tree]
+	if err := yaml.Unmarshal(generated, &boot); err != nil {
 		return nil, err
 	}
 	for _, l := range boot.Static.Listeners {
